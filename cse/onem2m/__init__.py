@@ -1,0 +1,1 @@
+"""The oneM2M vocabulary: primitives, status codes, identifiers, time and serialisation (TS-0001, TS-0004)."""

@@ -1,0 +1,122 @@
+"""JSON and CBOR bodies with the limits that keep a hostile body cheap (TS-0004 clause 8.3, 8.4; trust.md R5, R6)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cbor2
+import orjson
+
+from cse.onem2m.errors import BadRequest
+
+#: nesting allowed in a body (trust.md C)
+MAX_DEPTH = 32
+MAX_MEMBERS = 1024
+MAX_ITEMS = 10_000
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
+
+
+def dump_json(value: Any) -> bytes:
+    """UTF-8 JSON of a value made of plain types."""
+    return orjson.dumps(value)
+
+
+def dump_cbor(value: Any) -> bytes:
+    """CBOR of a value made of plain types (RFC 8949)."""
+    return cbor2.dumps(value)
+
+
+def load_json(body: bytes) -> Any:
+    """The value of a JSON body.
+
+    Raises:
+        BadRequest: not JSON, a duplicate member, nested too deep, or a number or text JSON peers cannot hold.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON ({error}): send one JSON object") from error
+    if isinstance(value, dict | list):
+        members = _check(value, 1)
+        # orjson keeps the last of duplicate members without a word. A body with no duplicate has exactly as many
+        # colons outside strings as it has members, so only a body with more colons than members needs a second look.
+        if body.count(b":") > members:
+            _refuse_duplicates(body)
+    return value
+
+
+def load_cbor(body: bytes) -> Any:
+    """The value of a CBOR body.
+
+    Raises:
+        BadRequest: not CBOR, tags or byte strings where text belongs, trailing bytes, nested too deep.
+    """
+    try:
+        value = cbor2.loads(body)
+    except Exception as error:  # cbor2 raises many kinds for hostile input (RecursionError, OverflowError, ...)
+        raise BadRequest(f"the body is not CBOR ({type(error).__name__}): send one CBOR map") from error
+    if isinstance(value, dict | list):
+        _check(value, 1)
+    else:
+        _check_scalar(value)
+    return value
+
+
+def _check(value: Any, depth: int) -> int:
+    """Walk containers once; returns how many members their objects have in all."""
+    if depth > MAX_DEPTH:
+        raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels")
+    members = 0
+    if isinstance(value, dict):
+        if len(value) > MAX_MEMBERS:
+            raise BadRequest(f"an object in the body has more than {MAX_MEMBERS} members")
+        members = len(value)
+        children: Any = value.values()
+        for key in value:
+            if not isinstance(key, str):
+                raise BadRequest("member names must be text strings")
+            if "\x00" in key:
+                raise BadRequest("a member name holds a NUL character")
+    else:
+        if len(value) > MAX_ITEMS:
+            raise BadRequest(f"a list in the body has more than {MAX_ITEMS} entries")
+        children = value
+    for child in children:
+        if isinstance(child, dict | list):
+            members += _check(child, depth + 1)
+        else:
+            _check_scalar(child)
+    return members
+
+
+def _check_scalar(value: Any) -> None:
+    kind = type(value)
+    if kind is str:
+        if "\x00" in value:
+            raise BadRequest("a text in the body holds a NUL character")
+    elif kind is int:
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise BadRequest("an integer in the body is beyond 64 bits")
+    elif kind is float:
+        if value != value or value in (float("inf"), float("-inf")):
+            raise BadRequest("a number in the body is not finite")
+    elif value is not None and kind is not bool:
+        raise BadRequest(f"the body holds a {kind.__name__}, which oneM2M content cannot carry: send text or numbers")
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        unique = dict(members)
+        if len(unique) != len(members):
+            names = [name for name, _ in members]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadRequest(f"the member {twice!r} stands twice in one object: send it once")
+        return unique
+
+    try:
+        json.loads(body, object_pairs_hook=pairs)
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON ({error}): send one JSON object") from error
+    except RecursionError as error:
+        raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels") from error

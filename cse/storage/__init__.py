@@ -1,0 +1,1 @@
+"""Storage engines behind cse.ports.Store, one per file."""
