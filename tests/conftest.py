@@ -1,0 +1,34 @@
+"""Fixtures for every test: real brokers on free ports, and the rule for tools that are not installed."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import brokers
+
+
+@pytest.fixture(scope="session")
+def mosquitto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The mqtt:// URL of a real Mosquitto, one for the whole session."""
+    with brokers.mosquitto(tmp_path_factory.mktemp("mosquitto")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def embedded_broker_url() -> Iterator[str]:
+    """The mqtt:// URL of our embedded broker in its own process, one for the whole session."""
+    with brokers.embedded_broker() as url:
+        yield url
+
+
+@pytest.fixture(params=["mosquitto", "embedded"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Each broker in turn: a test that asks for this runs once on Mosquitto and once on the embedded broker."""
+    url: str = request.getfixturevalue("mosquitto_url" if request.param == "mosquitto" else "embedded_broker_url")
+    return url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
+    return brokers.free_port()
