@@ -135,7 +135,7 @@ class MemoryStore(Tree):
         self._writing(adds=True)
         node = self._node(instance.pi)
         key = instance_key(instance.ri)
-        series: _Series = node.series
+        series: _Series | None = node.series
         if key is None or series is None or key != series.next or key & MAX_SEQUENCE == MAX_SEQUENCE:
             raise ValueError(f"{instance.ri!r} is not the next instance id below {instance.pi!r}")
         self._claim_name(node, instance.rn)

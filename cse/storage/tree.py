@@ -17,7 +17,7 @@ from cse.ports import INDEXED_ATTRIBUTES, Resource
 from cse.storage.indexes import Expiry, Node, Ordered, ValueIndex, values_of
 
 #: how to undo one step: a function and its arguments
-Undo = tuple[Callable[..., None], tuple[Any, ...]]
+Undo = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 def _node_expiry(node: Node) -> str | None:
