@@ -1,0 +1,289 @@
+"""The HTTP binding's server: a raw ASGI callable under uvicorn (TS-0009).
+
+The sending side is ``cse.bindings.http_client``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from typing import Any, cast
+
+from uvicorn import Config, Server
+
+from cse.bindings.http_client import HttpSender
+from cse.bindings.http_codec import Encoded, answer_media_type, decode_request, encode_error, encode_response
+from cse.bindings.http_connections import ConnectionGuard, HttpLimits
+from cse.onem2m.errors import BadRequest, CseError, InternalServerError
+from cse.onem2m.primitives import Response
+from cse.ports import Serve
+
+__all__ = ["BindError", "HttpLimits", "HttpSender", "HttpServer"]
+
+_log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+AsgiSend = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, AsgiSend], Awaitable[None]]
+
+
+class BindError(Exception):
+    """A listening socket could not be opened. The message says in one line what to mend."""
+
+
+class _Disconnected(Exception):
+    """The client went away while its request was read or served."""
+
+
+class HttpServer:
+    """Takes oneM2M requests over HTTP and serves them.
+
+    Args:
+        serve: called with every decoded request.
+        host: address or name to listen on.
+        port: TCP port; 0 takes a free one, see ``url``.
+        limits: what a peer may cost.
+        lenient: dialect tolerance is on.
+        root_path: a path prefix that is no part of ``to``, e.g. "/onem2m".
+        mounts: other ASGI applications by path prefix ("/health"); they see the whole path.
+        tls: serve HTTPS with this context.
+    """
+
+    def __init__(
+        self,
+        serve: Serve,
+        host: str,
+        port: int,
+        *,
+        limits: HttpLimits | None = None,
+        lenient: bool,
+        root_path: str = "",
+        mounts: Mapping[str, ASGIApp] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._limits = limits or HttpLimits()
+        self._tls = tls
+        self._guard = ConnectionGuard(self._limits)
+        self._asgi = OneM2MApp(serve, self._limits.body_bytes, lenient=lenient, root_path=root_path, mounts=mounts)
+        self._server: _QuietServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def url(self) -> str:
+        """Where the server listens, e.g. ``http://127.0.0.1:8080``; the actual port once it is started."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen, and return when requests are taken.
+
+        Raises:
+            BindError: the address is in use, not ours, or may not be listened on.
+        """
+        listener = await _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        config = Config(
+            cast(Any, self._asgi),
+            http=cast(Any, self._guard.protocol),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=int(self._limits.idle_timeout_s) or 1,
+        )
+        config.load()
+        config.ssl = self._tls
+        self._server = _QuietServer(config)
+        self._tasks = [
+            asyncio.create_task(self._server.serve(sockets=[listener]), name=f"http {self._port}"),
+            asyncio.create_task(self._guard.watch(), name=f"http guard {self._port}"),
+        ]
+        await self._server.listening.wait()
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Take no more requests, let running ones finish for up to ``grace_s`` seconds, close."""
+        if self._server is None:
+            return
+        serving, watching = self._tasks
+        self._server.config.timeout_graceful_shutdown = cast(Any, grace_s)
+        self._server.should_exit = True
+        await serving
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        self._server = None
+
+
+class _QuietServer(Server):
+    """uvicorn's server as a guest in somebody else's process: leaves signals alone, says when it listens."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+async def _listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket."""
+    where = f"http: port {port} on {host}"
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise BindError(f"{where}: {host!r} is no address of this machine: choose another with --http") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+        listener.setblocking(False)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
+            reason = "is in use: stop the other program or choose another with --http"
+        elif number == errno.EACCES:
+            reason = "needs privileges: choose a port above 1023 with --http"
+        elif number == errno.EADDRNOTAVAIL:
+            reason = "is no address of this machine: choose another with --http"
+        else:
+            reason = f"cannot be listened on ({error}): choose another with --http"
+        raise BindError(f"{where} {reason}") from error
+    return listener
+
+
+class OneM2MApp:
+    """The ASGI application: oneM2M requests, and other applications below reserved path prefixes.
+
+    Args:
+        serve: called with every decoded request.
+        max_body_bytes: a larger body is refused while it is read.
+        lenient: dialect tolerance is on.
+        root_path: a path prefix that is no part of ``to``.
+        mounts: other ASGI applications by path prefix.
+    """
+
+    def __init__(
+        self,
+        serve: Serve,
+        max_body_bytes: int,
+        *,
+        lenient: bool,
+        root_path: str = "",
+        mounts: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
+        self._serve = serve
+        self._max_body_bytes = max_body_bytes
+        self._lenient = lenient
+        self._root_path = root_path.rstrip("/")
+        self._mounts = [(prefix.rstrip("/").encode(), app) for prefix, app in (mounts or {}).items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
+        """Answer one request (ASGI 3)."""
+        path: bytes = scope["raw_path"]
+        for prefix, app in self._mounts:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
+                await app(scope, receive, send)
+                return
+        try:
+            status, headers, body = await self._answer(scope, path, receive)
+        except _Disconnected:
+            return
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, path: bytes, receive: Receive) -> Encoded:
+        headers = scope["headers"]
+        method = scope["method"]
+        request_id = ""
+        try:
+            message = await receive()
+            body = message.get("body", b"")
+            if message.get("more_body") or len(body) > self._max_body_bytes or message["type"] != "http.request":
+                body = await self._rest_of_body(message, headers, receive)
+                if body is None:
+                    return self._too_large(headers, method)
+            request = decode_request(
+                method, path, scope["query_string"], headers, body, lenient=self._lenient, root_path=self._root_path
+            )
+            request_id = request.request_id
+            media_type = answer_media_type(headers)
+            request.binding = "http"
+            client = scope["client"]
+            if client is not None:
+                request.peer_address = client[0]
+            if method == "GET" and path.endswith(b"/pcu"):
+                response = await self._serve_poll(self._serve(request), receive)
+            else:
+                response = await self._serve(request)
+            return encode_response(response, media_type)
+        except CseError as error:
+            error.request_id = error.request_id or request_id
+            return encode_error(error, headers, method)
+        except _Disconnected:
+            raise
+        except Exception:
+            _log.exception("request %r failed: %s %r", request_id, method, path)
+            return encode_error(
+                InternalServerError("an error inside the CSE, which is in its log", request_id), headers
+            )
+
+    async def _rest_of_body(self, message: Message, headers: Any, receive: Receive) -> bytes | None:
+        """The whole body when it comes in pieces; None when it is larger than allowed."""
+        announced = next((value for name, value in headers if name == b"content-length"), b"0")
+        if int(announced) > self._max_body_bytes:
+            return None
+        pieces = []
+        size_bytes = 0
+        while True:
+            if message["type"] != "http.request":
+                raise _Disconnected
+            piece = message.get("body", b"")
+            size_bytes += len(piece)
+            if size_bytes > self._max_body_bytes:
+                return None
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return b"".join(pieces)
+            message = await receive()
+
+    def _too_large(self, headers: Any, method: str) -> Encoded:
+        request_id = next((value for name, value in headers if name == b"x-m2m-ri"), b"").decode("utf-8", "replace")
+        error = BadRequest(f"the body is larger than {self._max_body_bytes} bytes: send less", request_id)
+        _, answer, body = encode_error(error, headers, method)
+        # What is left of the body is not read, so nothing can follow it on this connection.
+        return 413, [*answer, (b"Connection", b"close")], body
+
+    async def _serve_poll(self, serving: Awaitable[Response], receive: Receive) -> Response:
+        """Serve a long poll, and drop it when its client goes away, so that what comes next is not given to nobody."""
+        answer = asyncio.ensure_future(serving)
+        gone = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise _Disconnected
+        finally:
+            for task in (answer, gone):
+                task.cancel()
+            await asyncio.gather(answer, gone, return_exceptions=True)

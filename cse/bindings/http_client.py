@@ -1,0 +1,132 @@
+"""The sending side of the HTTP binding: notifications and requests to other CSEs, over aiohttp (TS-0009)."""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from cse.bindings.http_codec import decode_response, encode_request, split_url
+from cse.onem2m.errors import CseError
+from cse.onem2m.primitives import Response
+from cse.onem2m.status import Status
+from cse.ports import Send, Unreachable
+
+_CONNECT_TIMEOUT_S = 2.0
+_NOTIFICATION_REPLY_BYTES = 64 * 1024
+_MCC_REPLY_BYTES = 8 * 1024 * 1024
+
+
+class HttpSender:
+    """Sends requests to HTTP URLs over connections that are kept open (port: ``cse.ports.Sender``).
+
+    Args:
+        tls: verifies ``https`` targets; None for the system's certificates.
+        connections_per_host: most connections to one host.
+        connections: most connections in all.
+    """
+
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, connections_per_host: int = 8, connections: int = 100
+    ) -> None:
+        self._tls = tls
+        self._connections_per_host = connections_per_host
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, url: str, send: Send) -> Response:
+        """Send a request to a URL and return the answer.
+
+        A 2xxx HTTP status without X-M2M-RSC counts as OK for exact URLs, whose receivers need not speak oneM2M.
+
+        Raises:
+            Unreachable: no connection, no answer in ``send.timeout_s``, or an answer that is no oneM2M response.
+        """
+        target, asked_for = split_url(url)
+        try:
+            method, full_url, headers, body = encode_request(
+                send.request, target, exact_url=send.exact_url, serialisation=asked_for or send.serialisation
+            )
+            parsed = URL(full_url, encoded=True)
+            async with self._open_session().request(
+                method,
+                parsed,
+                headers=CIMultiDict(headers),
+                data=body or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=send.timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
+            ) as answer:
+                limit_bytes = _NOTIFICATION_REPLY_BYTES if send.exact_url else _MCC_REPLY_BYTES
+                reply = await _read(answer, limit_bytes)
+                return _response(answer.status, answer.raw_headers, reply, send)
+        except CseError as error:
+            raise Unreachable(f"{target}: {error.debug}") from error
+        except TimeoutError as error:
+            raise Unreachable(f"{target}: no answer in {send.timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"{target}: {_reason(error)}") from error
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Made at the first sending, because aiohttp wants the running loop.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections,
+                    limit_per_host=self._connections_per_host,
+                    ssl=self._tls if self._tls is not None else True,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                skip_auto_headers=("Content-Type", "Accept-Encoding"),
+            )
+        return self._session
+
+
+async def _read(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """The body of an answer.
+
+    Raises:
+        Unreachable: it is larger than ``limit_bytes``.
+    """
+    pieces = []
+    size_bytes = 0
+    async for piece in answer.content.iter_any():
+        size_bytes += len(piece)
+        if size_bytes > limit_bytes:
+            answer.close()
+            raise Unreachable(f"{answer.url}: the answer is larger than {limit_bytes} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _response(status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes, send: Send) -> Response:
+    speaks_onem2m = any(name.lower() == b"x-m2m-rsc" for name, _ in headers)
+    request_id = send.request.request_id
+    if not speaks_onem2m and 200 <= status < 300 and (send.exact_url or status == 204):
+        return Response(Status.OK, request_id=request_id, silent=status == 204)
+    response = decode_response(status, headers, body)
+    if not response.request_id:
+        response.request_id = request_id
+    return response
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in words for the delivery log."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return f"the TLS certificate or handshake is refused ({error})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection ({error.os_error.strerror or error.os_error})"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed before an answer came"
+    if isinstance(error, aiohttp.InvalidURL | ValueError):
+        return f"this is no URL a request can be sent to ({error})"
+    return f"{type(error).__name__}: {error}"

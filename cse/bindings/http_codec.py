@@ -1,0 +1,416 @@
+"""oneM2M primitives in HTTP messages and back, without sockets (TS-0009)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
+
+from cse.bindings.http_fields import CONTROL, REQUEST_FIELDS, RESPONSE_FIELDS, as_integer, field_text
+from cse.bindings.http_status import HTTP_STATUS
+from cse.bindings.media import (
+    MEDIA_TYPES,
+    SERIALISATIONS,
+    choose_media_type,
+    dump_body,
+    load_body,
+    parse_content_type,
+    unsupported,
+)
+from cse.bindings.query_codec import apply_query, query_pairs, split_query
+from cse.onem2m.errors import BadRequest, CseError, OperationNotAllowed
+from cse.onem2m.primitives import Operation, Request, Response
+from cse.onem2m.status import Status
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_METHODS = {
+    "GET": Operation.RETRIEVE,
+    "POST": Operation.NOTIFY,
+    "PUT": Operation.UPDATE,
+    "DELETE": Operation.DELETE,
+}
+_METHOD_OF = {
+    Operation.CREATE: "POST",
+    Operation.RETRIEVE: "GET",
+    Operation.UPDATE: "PUT",
+    Operation.DELETE: "DELETE",
+    Operation.NOTIFY: "POST",
+}
+ALLOW = b"GET, POST, PUT, DELETE"
+
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# What may be escaped in a path but must not come out of it: a slash, a fragment or query sign, control characters.
+_REFUSED_ESCAPE = re.compile(rb"%(?:2[fF]|23|3[fF]|[01][0-9A-Fa-f]|7[fF])")
+#: header fields read besides the X-M2M ones; Accept is read apart
+_OTHER_FIELDS = frozenset((b"content-type", b"authorization"))
+
+
+# --- requests, taken in ------------------------------------------------------------------------------------------
+
+
+def decode_request(
+    method: str,
+    path: bytes,
+    query_string: bytes,
+    headers: Headers,
+    body: bytes,
+    *,
+    lenient: bool,
+    root_path: str = "",
+) -> Request:
+    """The request primitive of an HTTP request (TS-0009 clause 6.2, 6.4, 6.5).
+
+    Args:
+        method: the method in capital letters.
+        path: the path of the request target, still percent-encoded.
+        query_string: what follows '?', still percent-encoded.
+        headers: names in any case, and values.
+        body: the whole body.
+        lenient: dialect tolerance is on.
+        root_path: a path prefix that is no part of ``to``, e.g. "/onem2m".
+
+    Raises:
+        CseError: the request is not well formed. ``request_id`` is set when X-M2M-RI could be read.
+    """
+    operation = _METHODS.get(method)
+    if operation is None:
+        raise OperationNotAllowed(f"the method {method} means nothing in oneM2M: send GET, POST, PUT or DELETE")
+    fields = _read_fields(headers)
+    request_id = fields.pop(b"x-m2m-ri", "")
+    if not request_id:
+        raise BadRequest("the header X-M2M-RI is missing: send a request identifier of your choice")
+    try:
+        request = Request(
+            operation,
+            _decode_path(path, root_path),
+            fields.pop(b"x-m2m-origin", ""),
+            request_id,
+            release=fields.pop(b"x-m2m-rvi", None) or None,
+        )
+        content_type = fields.pop(b"content-type", "")
+        if content_type or body:
+            _set_content(request, content_type, body, lenient)
+        if query_string:
+            apply_query(split_query(field_text(query_string, "the query")), request, lenient=lenient)
+        for name, value in fields.items():
+            if name in REQUEST_FIELDS:
+                field, read = REQUEST_FIELDS[name]
+                setattr(request, field, read(name, value))
+    except CseError as error:
+        error.request_id = request_id
+        raise
+    return request
+
+
+def _read_fields(headers: Headers) -> dict[bytes, str]:
+    fields: dict[bytes, str] = {}
+    for name, value in headers:
+        name = name.lower()
+        if name[:6] == b"x-m2m-" or name in _OTHER_FIELDS:
+            if name in fields:
+                shown = name.decode("ascii", "replace")
+                raise BadRequest(f"the header {shown} stands twice: send it once", fields.get(b"x-m2m-ri", ""))
+            fields[name] = field_text(value, "a header").strip()
+    return fields
+
+
+def _decode_path(path: bytes, root_path: str) -> str:
+    """The ``to`` of a path (TS-0009 clause 6.2.3, table 6.2.3-1)."""
+    if b"%" in path:
+        if _BAD_ESCAPE.search(path) or _REFUSED_ESCAPE.search(path):
+            raise BadRequest(f"the path {path!r} has an escape that no address may hold: send letters, digits, -._~")
+        path = unquote_to_bytes(path)
+    text = field_text(path, "the path")
+    if root_path and (text == root_path or text.startswith(root_path + "/")):
+        text = text[len(root_path) :]
+    if "//" in text:
+        raise BadRequest(f"the path {text!r} has an empty segment: take one of the slashes away")
+    if text.startswith("/~/"):
+        to = text[2:]
+    elif text.startswith("/_/"):
+        to = "/" + text[2:]
+    else:
+        to = text[1:]
+    if not text.startswith("/") or to in ("", "/", "~", "_"):
+        raise BadRequest("the path names no resource: send e.g. /<CSE name>/<AE name>")
+    return to
+
+
+def _set_content(request: Request, content_type: str, body: bytes, lenient: bool) -> None:
+    kind = parse_content_type(content_type)
+    if kind.resource_type is not None:
+        request.resource_type = kind.resource_type
+        if request.operation is Operation.NOTIFY:
+            request.operation = Operation.CREATE
+    serialisation = kind.serialisation
+    if not serialisation:
+        if not body and request.operation in (Operation.RETRIEVE, Operation.DELETE):
+            return
+        if content_type or not lenient:
+            raise unsupported(kind.media_type)
+        serialisation = "json"
+    if not body:
+        return
+    content = load_body(serialisation, body)
+    if not isinstance(content, dict):
+        raise BadRequest('the body is not an object: send one object with one member, e.g. {"m2m:cnt": {}}')
+    if request.operation is Operation.RETRIEVE:
+        wanted = content.get("m2m:atrl")
+        if len(content) == 1 and isinstance(wanted, list) and all(isinstance(name, str) for name in wanted):
+            request.attribute_list = wanted
+            return
+    request.content = content
+
+
+# --- responses, given out ----------------------------------------------------------------------------------------
+
+_RSC_HEADER = {status: (b"X-M2M-RSC", b"%d" % status) for status in Status}
+_CONTENT_TYPE_HEADER = {name: (b"Content-Type", name.encode()) for name in SERIALISATIONS}
+_NO_BODY = (b"Content-Length", b"0")
+_CARRIES_URI = frozenset((Status.CREATED, Status.ACCEPTED_NONBLOCKING_SYNC, Status.ACCEPTED_NONBLOCKING_ASYNC))
+_HTTP_NO_CONTENT = 204
+
+Encoded = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+def answer_media_type(headers: Headers) -> str:
+    """The media type the originator wants its answer in: its Accept, else what it sent, else JSON.
+
+    Raises:
+        NotAcceptable: this CSE writes nothing of what Accept names.
+    """
+    accept = ""
+    default = MEDIA_TYPES["json"]
+    for name, value in headers:
+        name = name.lower()
+        if name == b"accept":
+            text = value.decode("ascii", "replace")
+            accept = f"{accept},{text}" if accept else text
+        elif name == b"content-type" and value[:16].lower() != b"application/json":
+            media_type = value.decode("ascii", "replace").partition(";")[0].strip().lower()
+            default = MEDIA_TYPES[SERIALISATIONS.get(media_type, "json")]
+    return choose_media_type(accept, default) if accept else default
+
+
+def encode_response(response: Response, media_type: str = "application/json") -> Encoded:
+    """Status, headers and body of the HTTP response that carries a response primitive (TS-0009 clause 6.3, 6.4).
+
+    Args:
+        response: what is to be told.
+        media_type: a key of ``media.SERIALISATIONS``.
+    """
+    if response.silent:
+        return _HTTP_NO_CONTENT, [], b""
+    status = response.status
+    headers = [_RSC_HEADER[status]]
+    if response.request_id:
+        headers.append((b"X-M2M-RI", _header_value(response.request_id)))
+    if response.release is not None:
+        headers.append((b"X-M2M-RVI", _header_value(response.release)))
+    if response.originating_time is not None:
+        headers.append((b"X-M2M-OT", _header_value(response.originating_time)))
+    if response.vendor is not None:
+        headers.append((b"X-M2M-VSI", _header_value(response.vendor)))
+    _append_rare(headers, response)
+    content = response.content
+    if content is None:
+        headers.append(_NO_BODY)
+        return HTTP_STATUS[status], headers, b""
+    if status in _CARRIES_URI:
+        _append_location(headers, content)
+    body = dump_body(SERIALISATIONS[media_type], content)
+    headers.append(_CONTENT_TYPE_HEADER[media_type])
+    headers.append((b"Content-Length", b"%d" % len(body)))
+    return HTTP_STATUS[status], headers, body
+
+
+def _append_rare(headers: list[tuple[bytes, bytes]], response: Response) -> None:
+    if response.result_expiration is not None:
+        headers.append((b"X-M2M-RST", _header_value(response.result_expiration)))
+    if response.event_category is not None:
+        headers.append((b"X-M2M-EC", _header_value(response.event_category)))
+    if response.content_status is not None:
+        headers.append((b"X-M2M-CTS", _header_value(response.content_status)))
+    if response.content_offset is not None:
+        headers.append((b"X-M2M-CTO", _header_value(response.content_offset)))
+    if response.assigned_tokens:
+        pairs = [f"{token.get('lti', '')}:{token.get('tkid', '')}" for token in response.assigned_tokens]
+        headers.append((b"X-M2M-ATI", _header_value("+".join(pairs))))
+
+
+def _append_location(headers: list[tuple[bytes, bytes]], content: Any) -> None:
+    if not isinstance(content, dict):
+        return
+    uri = content.get("m2m:uri")
+    if uri is None and isinstance(content.get("m2m:rce"), dict):
+        uri = content["m2m:rce"].get("uri")
+    if isinstance(uri, str) and uri:
+        headers.append((b"Content-Location", path_of(uri).encode()))
+
+
+def _header_value(value: object) -> bytes:
+    # Values may have come over another binding: what cannot stand in a header must not end it either.
+    text = str(value)
+    return (text if text.isprintable() else CONTROL.sub(" ", text)).encode("utf-8", "replace")
+
+
+def encode_error(error: CseError, headers: Headers, method: str = "") -> Encoded:
+    """The HTTP response to a request that could not be decoded or served.
+
+    Args:
+        error: says what was wrong; its ``request_id`` is told when it is known.
+        headers: of the request: where X-M2M-RVI and Accept are looked up once more.
+        method: of the request, to tell the allowed ones when this one is not.
+    """
+    release = next((value for name, value in headers if name.lower() == b"x-m2m-rvi"), None)
+    try:
+        media_type = answer_media_type(headers)
+    except CseError:
+        media_type = MEDIA_TYPES["json"]
+    response = Response(
+        error.status,
+        request_id=error.request_id,
+        content={"m2m:dbg": error.debug},
+        release=release.decode("utf-8", "replace").strip() or None if release is not None else None,
+    )
+    status, answer, body = encode_response(response, media_type)
+    if method not in _METHODS and method:
+        answer.append((b"Allow", ALLOW))
+    return status, answer, body
+
+
+# --- the client's side -------------------------------------------------------------------------------------------
+
+
+def path_of(to: str) -> str:
+    """The path that addresses ``to`` (TS-0009 clause 6.2.3), percent-encoded; a ``#attribute`` is left out."""
+    address = to.partition("#")[0]
+    if address.startswith("//"):
+        address = "/_" + address[1:]
+    elif address.startswith("/"):
+        address = "/~" + address
+    else:
+        address = "/" + address
+    return quote(address, safe="/-._~")
+
+
+def split_url(url: str) -> tuple[str, str | None]:
+    """A URL without its ``ct`` parameter, and the serialisation that parameter names (``json`` or ``cbor``) or None."""
+    if "ct=" not in url:
+        return url, None
+    parts = urlsplit(url)
+    kept, serialisation = [], None
+    for pair in parts.query.split("&"):
+        name, _, value = pair.partition("=")
+        if name == "ct":
+            serialisation = value if value in MEDIA_TYPES else SERIALISATIONS.get(value, serialisation)
+        else:
+            kept.append(pair)
+    return urlunsplit(parts._replace(query="&".join(kept))), serialisation
+
+
+def encode_request(
+    request: Request, url: str, *, exact_url: bool, serialisation: str = "json"
+) -> tuple[str, str, list[tuple[str, str]], bytes]:
+    """Method, URL, headers and body of the HTTP request that carries a request primitive.
+
+    Args:
+        request: the primitive.
+        url: a point of access or a notification URL, without ``ct``.
+        exact_url: send to ``url`` as it is; otherwise ``to`` and the request parameters are appended.
+        serialisation: ``json`` or ``cbor``.
+
+    Raises:
+        BadRequest: a value that no header can hold.
+    """
+    headers = [("X-M2M-RI", _sendable("rqi", request.request_id))]
+    if request.originator:
+        headers.insert(0, ("X-M2M-Origin", _sendable("fr", request.originator)))
+    if request.release is not None:
+        headers.append(("X-M2M-RVI", _sendable("rvi", request.release)))
+    for name, (field, _) in REQUEST_FIELDS.items():
+        value = getattr(request, field)
+        if value is not None:
+            headers.append((name.decode().upper(), _sendable(field, _joined(field, value))))
+    body = b""
+    media_type = MEDIA_TYPES[serialisation]
+    if request.content is not None:
+        body = dump_body(serialisation, request.content)
+    if request.operation is Operation.CREATE:
+        headers.append(("Content-Type", f"{media_type};ty={request.resource_type}"))
+    elif body:
+        headers.append(("Content-Type", media_type))
+    if not exact_url:
+        headers.append(("Accept", media_type))
+        url = _full_url(request, url)
+    return _METHOD_OF[request.operation], url, headers, body
+
+
+def _joined(field: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ("&" if field == "response_targets" else "+").join(map(str, value))
+    return str(value)
+
+
+def _sendable(name: str, value: str) -> str:
+    if CONTROL.search(value):
+        raise BadRequest(f"{name} {value!r} holds a control character, which an HTTP header cannot carry")
+    return value
+
+
+def _full_url(request: Request, url: str) -> str:
+    parts = urlsplit(url)
+    pairs = query_pairs(request)
+    attribute = request.to.partition("#")[2]
+    if attribute:
+        pairs.append(("atrl", attribute))
+    query = "&".join(f"{quote(name, safe='')}={quote(value, safe=':/,*')}" for name, value in pairs)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path_of(request.to), query=query, fragment=""))
+
+
+def decode_response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Response:
+    """The response primitive of an HTTP response.
+
+    Args:
+        status: the HTTP status, for the error message only: the response status code is a header.
+        headers: names in any case, and values.
+        body: the whole body.
+
+    Raises:
+        BadRequest: no X-M2M-RSC, a field or a body that is malformed.
+    """
+    rsc: int | None = None
+    content_type = ""
+    found: dict[str, Any] = {}
+    for name, value in headers:
+        name = name.lower()
+        if name == b"x-m2m-rsc":
+            rsc = as_integer(name, field_text(value, "a header").strip())
+        elif name == b"content-type":
+            content_type = field_text(value, "a header")
+        elif name in RESPONSE_FIELDS:
+            field, read = RESPONSE_FIELDS[name]
+            found[field] = read(name, field_text(value, "a header").strip())
+    if rsc is None:
+        raise BadRequest(f"the answer is HTTP {status} without X-M2M-RSC, which is no oneM2M response")
+    response = Response(known_status(rsc), **found)
+    if body:
+        kind = parse_content_type(content_type or MEDIA_TYPES["json"])
+        if kind.serialisation:
+            response.content = load_body(kind.serialisation, body)
+        elif response.status.is_success:
+            raise unsupported(kind.media_type)
+    return response
+
+
+def known_status(rsc: int) -> Status:
+    """The status of a number somebody else sent; a number not in the list stands for the general one of its class."""
+    if rsc in _NUMBERS:
+        return Status(rsc)
+    general = {1: Status.ACCEPTED, 2: Status.OK, 4: Status.BAD_REQUEST}
+    return general.get(rsc // 1000, Status.INTERNAL_SERVER_ERROR)
+
+
+_NUMBERS = frozenset(int(status) for status in Status)

@@ -1,0 +1,272 @@
+"""What an HTTP connection may cost: uvicorn's protocol with limits on heads, slowness and numbers (trust.md R5, R16).
+
+uvicorn bounds neither the head of a request nor how long it may take to arrive, so both are done here, in the parser's
+callbacks and by one sweep a second over the open connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import orjson
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+_SWEEP_S = 1.0
+_IDLE, _HEAD, _BODY, _ANSWERING = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What the HTTP server takes from a peer.
+
+    Attributes:
+        body_bytes: largest body.
+        head_bytes: largest request line and header fields together.
+        line_bytes: longest request target, and longest header field.
+        header_count: most header fields.
+        head_timeout_s: a head must be complete in this time.
+        body_grace_s: after this time a body must have come at ``body_bytes_per_s`` or faster.
+        body_bytes_per_s: slowest body.
+        idle_timeout_s: an idle connection is closed after this time.
+        connections: most connections in all.
+        connections_per_address: most connections of one address; loopback, where proxies live, may have all.
+    """
+
+    body_bytes: int = 64 * 1024
+    head_bytes: int = 16 * 1024
+    line_bytes: int = 8 * 1024
+    header_count: int = 64
+    head_timeout_s: float = 10.0
+    body_grace_s: float = 10.0
+    body_bytes_per_s: int = 1024
+    idle_timeout_s: float = 30.0
+    connections: int = 2000
+    connections_per_address: int = 64
+
+
+class _Refused(Exception):
+    """Raised in a parser callback to stop parsing; the status is noted on the protocol."""
+
+
+class ConnectionGuard:
+    """Knows the connections of one server, and closes those that dawdle.
+
+    Args:
+        limits: what is allowed.
+    """
+
+    def __init__(self, limits: HttpLimits) -> None:
+        self.limits = limits
+        #: seconds on this guard's own coarse clock, which connections stamp for the price of an attribute
+        self.now_s = 0.0
+        self._open: set[GuardedProtocol] = set()
+        self._per_address: Counter[str] = Counter()
+
+    def protocol(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> GuardedProtocol:
+        """A protocol for a new connection, as uvicorn asks for one."""
+        return GuardedProtocol(self, config, server_state, app_state, _loop)
+
+    def admit(self, connection: GuardedProtocol, address: str) -> bool:
+        """Whether one more connection from this address is let in; if so it is counted until ``release``."""
+        if len(self._open) >= self.limits.connections:
+            return False
+        if self._per_address[address] >= self.limits.connections_per_address and not _is_loopback(address):
+            return False
+        self._open.add(connection)
+        self._per_address[address] += 1
+        return True
+
+    def release(self, connection: GuardedProtocol, address: str) -> None:
+        """Forget a connection that was let in."""
+        if connection in self._open:
+            self._open.discard(connection)
+            self._per_address[address] -= 1
+            if self._per_address[address] <= 0:
+                del self._per_address[address]
+
+    async def watch(self) -> None:
+        """Close connections that are too slow or idle, for ever."""
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self.sweep(loop.time() - start_s)
+
+    def sweep(self, now_s: float) -> None:
+        """Close the connections that are too slow or idle at ``now_s`` (seconds on the guard's clock)."""
+        self.now_s = now_s
+        for connection in list(self._open):
+            connection.check_pace(now_s)
+
+
+def _is_loopback(address: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ip_address(address).is_loopback
+    return False
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One HTTP connection under a guard.
+
+    Args:
+        guard: admits it and watches it.
+        config: uvicorn's.
+        server_state: uvicorn's.
+        app_state: uvicorn's.
+        loop: the running loop.
+    """
+
+    def __init__(
+        self,
+        guard: ConnectionGuard,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, loop)
+        self._guard = guard
+        self._address = ""
+        self._phase = _IDLE
+        self._since_s = guard.now_s
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._refusal: tuple[int, str] | None = None
+
+    # --- connection -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection in, or answer 503 and close it."""
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self._since_s = self._guard.now_s
+        if not self._guard.admit(self, self._address):
+            self.refuse(503, "too many connections: try again later", retry_after_s=5)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._guard.release(self, self._address)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless the connection is being closed."""
+        if self._refusal is None:
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser would not read."""
+        if self._refusal is None:
+            self.refuse(400, "this is no well-formed HTTP/1.1 request")
+
+    def refuse(self, status: int, debug: str, *, retry_after_s: int = 0) -> None:
+        """Answer an error outside any request, and close."""
+        self._refusal = (status, debug)
+        if self.transport.is_closing():
+            return
+        body = orjson.dumps({"m2m:dbg": debug})
+        rsc = b"" if status == 503 else b"X-M2M-RSC: 4000\r\n"
+        retry = b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b""
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\n%s%sContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (status, _PHRASES[status], rsc, retry, len(body), body)
+        )
+        self.transport.close()
+
+    # --- pace -----------------------------------------------------------------------------------------------
+
+    def check_pace(self, now_s: float) -> None:
+        """Close the connection when it idles or its request comes too slowly."""
+        limits = self._guard.limits
+        elapsed_s = now_s - self._since_s
+        if self._phase == _HEAD:
+            if elapsed_s > limits.head_timeout_s:
+                self.refuse(408, f"the head of the request was not complete in {limits.head_timeout_s:g} s")
+        elif self._phase == _BODY:
+            if elapsed_s > limits.body_grace_s and self._body_bytes < limits.body_bytes_per_s * elapsed_s:
+                self.refuse(408, f"the body came slower than {limits.body_bytes_per_s} bytes a second")
+        elif self._phase == _IDLE and elapsed_s > limits.idle_timeout_s:
+            self.transport.close()
+
+    # --- parser callbacks -----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._phase = _HEAD
+        self._since_s = self._guard.now_s
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        self._head_bytes += len(url)
+        if self._head_bytes > self._guard.limits.line_bytes:
+            self._refuse_head(414, f"the request target is longer than {self._guard.limits.line_bytes} bytes")
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field, which httptools hands over in one piece."""
+        size_bytes = len(name) + len(value) + 4
+        self._head_bytes += size_bytes
+        limits = self._guard.limits
+        headers = self.headers
+        if (
+            size_bytes > limits.line_bytes
+            or self._head_bytes > limits.head_bytes
+            or len(headers) >= limits.header_count
+        ):
+            self._refuse_head(
+                431,
+                f"the header fields are beyond {limits.header_count} or {limits.head_bytes} bytes, "
+                f"or one of them beyond {limits.line_bytes} bytes",
+            )
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._phase = _BODY
+        self._since_s = self._guard.now_s
+        self._body_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._phase = _ANSWERING
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is written."""
+        if self._phase == _ANSWERING:
+            self._phase = _IDLE
+            self._since_s = self._guard.now_s
+        super().on_response_complete()
+
+    def _refuse_head(self, status: int, debug: str) -> None:
+        self.refuse(status, debug)
+        raise _Refused
+
+
+_PHRASES = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
