@@ -1,0 +1,427 @@
+"""The MQTT binding: requests in from a broker, requests out to entities that listen on one (TS-0010).
+
+A request is acknowledged to the broker (PUBACK) after its response was published, so what was not answered comes again
+after a crash. Requests start in the order they came in. Acknowledgements go out in that order too, as MQTT demands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paho.mqtt.client import MQTTMessage
+
+from cse.bindings import mqtt_codec as codec
+from cse.bindings import primitive_codec as primitives
+from cse.bindings.mqtt_brokers import OtherBrokers
+from cse.bindings.mqtt_codec import Topic
+from cse.bindings.mqtt_connection import BrokerConnection, BrokerUnavailable, Guard, LinkState
+from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFilter, Key
+from cse.bindings.mqtt_limits import MqttCounters, MqttLimits
+from cse.bindings.mqtt_sender import MqttSender
+from cse.onem2m.errors import BadRequest, CseError, InternalServerError, OriginatorHasNotRegistered
+from cse.onem2m.primitives import Operation, Request, Response
+from cse.ports import Send, Serve
+
+_log = logging.getLogger(__name__)
+
+
+class MqttStartError(OSError):
+    """The binding cannot start. The message says in one line what to mend."""
+
+
+@dataclass(slots=True, eq=False)
+class _Delivery:
+    """A message the broker waits to be acknowledged."""
+
+    mid: int
+    generation: int
+    taken_s: float
+    started: bool = False
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request that was read and not yet started."""
+
+    topic: Topic
+    prefix: str
+    payload: bytes
+    delivery: _Delivery | None
+    mid: int
+    redelivered: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Reply:
+    """How and where a request is answered."""
+
+    topic: Topic
+    prefix: str
+    delivery: _Delivery | None
+    wrapped: bool = False
+    release: str | None = None
+    key: Key | None = None
+    answered: Answered[_Delivery | None] | None = None
+
+
+def _forget_state(_state: LinkState, _words: str) -> None:
+    """Tell nobody."""
+
+
+class MqttBinding:
+    """An entity on an MQTT broker: its server and its client side (the port ``Sender``).
+
+    Args:
+        url: ``mqtt://[user:password@]host[:1883][/prefix]``, or mqtts.
+        entity_id: the own CSE-ID (``/id-in``) or AE-ID (``Cae``).
+        serve: executes requests.
+        lenient: dialects are understood and counted; otherwise refused.
+        cse_name: resourceName of the own CSEBase, "" for an AE.
+        limits: what bounds the work.
+        is_cse: a CSE takes registrations.
+        sp_id: the own M2M-SP-ID, ``//...`` or "".
+        broker_authenticates: the broker lets nobody publish under the name of another, so the originator in a topic
+            is a proven credential.
+        may_relay: whether a CSE (by CSE-ID) may send for an originator that is not below it; a CSE denies, an AE
+            trusts its registrar, when it is None.
+        guard: decides whether and at which address other brokers may be reached.
+        tls: for an mqtts ``url``; None verifies against the system's authorities.
+        on_state: called with the state of the connection and a line that says why.
+
+    Raises:
+        MqttStartError: ``url`` or ``entity_id`` make no sense.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        entity_id: str,
+        *,
+        serve: Serve,
+        lenient: bool = True,
+        cse_name: str = "",
+        limits: MqttLimits | None = None,
+        is_cse: bool = True,
+        sp_id: str = "",
+        broker_authenticates: bool = False,
+        may_relay: Callable[[str, str], bool] | None = None,
+        guard: Guard | None = None,
+        tls: ssl.SSLContext | None = None,
+        on_state: Callable[[LinkState, str], None] = _forget_state,
+    ) -> None:
+        try:
+            self.broker = codec.parse_url(url)
+            self._own = codec.to_topic_level(entity_id)
+        except BadRequest as error:
+            raise MqttStartError(f"mqtt: {error.debug}") from error
+        self.entity_id, self._cse_name, self._sp_id, self._is_cse = entity_id, cse_name, sp_id, is_cse
+        self._serve, self._lenient, self._limits = serve, lenient, limits or MqttLimits()
+        self._broker_authenticates, self._tls, self._notify_state = broker_authenticates, tls, on_state
+        self._may_relay = may_relay or (lambda _cse, _originator: not is_cse)
+        self.client_id = f"{'C' if is_cse else 'A'}::{self._own}"
+        self.counters = MqttCounters()
+        self._note: primitives.Note = lambda dialect: self.counters.dialects.update((dialect,))
+        self._link: BrokerConnection | None = None
+        self._others = OtherBrokers(self.client_id, self._receive, guard=guard)
+        self._prefixes = [self.broker.prefix]
+        self._sender = MqttSender(
+            self.broker, self._own, self._others, self._prefixes, lenient=lenient, note=self._note
+        )
+        self._waiting: deque[_Waiting] = deque()
+        self._unacknowledged: deque[_Delivery] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._duplicates: DuplicateFilter[_Delivery | None] = DuplicateFilter(
+            self._limits.duplicates, self._limits.duplicates_bytes, self._limits.duplicates_s
+        )
+        self._watch: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> LinkState:
+        """How the connection to the broker stands."""
+        return self._link.state if self._link is not None else LinkState.STOPPED
+
+    async def start(self, timeout_s: float = 5.0) -> None:
+        """Connect and subscribe; from then on the connection comes back by itself.
+
+        Raises:
+            MqttStartError: the broker cannot be used; in one line what to mend.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        link = BrokerConnection(
+            self.broker,
+            self.client_id,
+            codec.subscriptions(self._own, self.broker.prefix, is_cse=self._is_cse),
+            on_message=lambda message: self._receive(link, message),
+            on_ready=self._pump,
+            on_state=self._tell,
+            clean_session=self._own in ("C", "S"),
+            tls=self._tls,
+        )
+        self._link = self._sender.link = link
+        try:
+            await link.start(timeout_s)
+        except BrokerUnavailable as error:
+            self._link = self._sender.link = None
+            words = str(error)
+            if words.startswith("no "):
+                words += ": start one (mosquitto) or give another with --mqtt"
+            raise MqttStartError(f"mqtt: {words}") from error
+
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """Finish the requests that were started, then disconnect. Others stay with the broker."""
+        self._stopping = True
+        self._waiting.clear()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._others.close()
+        if self._link is not None:
+            await self._link.stop(timeout_s)
+            self._link = self._sender.link = None
+
+    async def send(self, url: str, send: Send) -> Response:
+        """Send a request and return the answer; see the port ``Sender``.
+
+        Raises:
+            Unreachable: no broker, no answer in time, or an answer that is no response primitive.
+        """
+        return await self._sender.send(url, send)
+
+    async def close(self) -> None:
+        """The same as ``stop``: there is one connection for both directions."""
+        await self.stop()
+
+    def _tell(self, state: LinkState, words: str) -> None:
+        level = logging.INFO if state in (LinkState.CONNECTED, LinkState.STOPPED) else logging.WARNING
+        _log.log(level, "mqtt: %s", words)
+        self._notify_state(state, words)
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    def _receive(self, link: BrokerConnection, message: MQTTMessage) -> None:
+        """Take a message; never raises, or paho would give up the connection."""
+        delivery = None
+        if message.qos and link is self._link:
+            if self._stopping:
+                return  # stays with the broker
+            delivery = _Delivery(message.mid, link.generation, self._loop.time())
+            queue = self._unacknowledged
+            if queue and queue[-1].generation != delivery.generation:
+                queue.clear()  # the broker sends those again
+            queue.append(delivery)
+            if len(queue) >= self._limits.window and self._watch is None:
+                self._watch = self._loop.call_later(self._limits.patience_s, self._relieve)
+        try:
+            ignored = self._sort(message, delivery)
+        except Exception:
+            _log.exception("mqtt: a message could not be taken")
+            ignored = "fault"
+        if ignored is None:
+            return
+        if ignored:
+            self.counters.ignored[ignored] += 1
+        if delivery is not None:
+            self._finish(delivery)
+        elif message.qos:
+            link.ack(message.mid, link.generation)
+
+    def _sort(self, message: MQTTMessage, delivery: _Delivery | None) -> str | None:
+        """Give a message to who handles it: None while it waits, else why it was ignored, "" when it is done."""
+        if message.retain:
+            return "retained"
+        try:
+            text = message.topic
+        except UnicodeDecodeError:
+            return "topic"
+        topic, prefix = None, ""
+        for prefix in self._prefixes:
+            topic = codec.parse_topic(text, prefix, lenient=self._lenient)
+            if topic is not None:
+                break
+        if topic is None:
+            return "topic"
+        payload = bytes(message.payload)  # it is bytes already: no copy
+        if len(payload) > self._limits.readable_bytes:
+            return "too large"
+        if topic.kind not in codec.ANSWERS:
+            return self._sender.take(topic, payload)
+        if topic.receiver != self._own or (topic.kind == codec.REGISTRATION_REQUEST and not self._is_cse):
+            return "not for us"
+        if self._stopping:
+            return "stopping"
+        self._waiting.append(_Waiting(topic, prefix, payload, delivery, message.mid, bool(message.dup)))
+        self._pump()
+        if len(self._waiting) > self._limits.waiting and self._link is not None:
+            self._link.hold(True)
+        return None
+
+    def _pump(self) -> None:
+        """Start the requests that may start, in the order they came."""
+        waiting, running, limit = self._waiting, self._running, self._limits.in_flight
+        while waiting and len(running) < limit and not (self._link is not None and self._link.congested):
+            self._begin(waiting.popleft())
+        if self._link is not None and len(waiting) <= self._limits.waiting // 2:
+            self._link.hold(False)
+
+    def _begin(self, taken: _Waiting) -> None:
+        self.counters.taken += 1
+        reply = _Reply(taken.topic, taken.prefix, taken.delivery)
+        if taken.delivery is not None:
+            taken.delivery.started = True
+        try:
+            request = self._decode(taken, reply)
+        except CseError as error:
+            self._refuse(reply, error, taken.payload)
+            return
+        if self._repeated(request, taken, reply):
+            return
+        task = self._loop.create_task(self._execute(request, reply))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._waiting and not self._stopping:
+            self._pump()
+
+    def _decode(self, taken: _Waiting, reply: _Reply) -> Request:
+        topic, payload = taken.topic, taken.payload
+        if not topic.type:
+            self._note("topic without type")
+        value = codec.load(payload, topic.serialisation)
+        value, reply.wrapped = primitives.unwrap(value, "m2m:rqp", lenient=self._lenient, note=self._note)
+        if len(payload) > self._limits.payload_bytes:
+            raise BadRequest(
+                f"the request has {len(payload)} bytes: send at most {self._limits.payload_bytes}",
+                primitives.request_id(value),
+            )
+        request = primitives.decode_request(value, lenient=self._lenient, note=self._note)
+        reply.release = request.release
+        try:
+            self._identify(request, topic)
+        except CseError as error:
+            error.request_id = request.request_id
+            raise
+        request.binding = "mqtt"
+        return request
+
+    def _identify(self, request: Request, topic: Topic) -> None:
+        if not codec.identify(request, topic, self._own, self._sp_id):
+            hop = codec.from_topic_level(topic.originator)
+            if not self._may_relay(hop, request.originator):
+                raise OriginatorHasNotRegistered(f"{hop} is not known to send for {request.originator!r}")
+        if self._broker_authenticates and not request.credential:
+            request.credential = codec.from_topic_level(topic.originator)
+        if self._lenient and self._is_cse:
+            to = codec.own_address(request.to, self._cse_name, self.entity_id)
+            if to is not request.to:
+                self._note("slash before the CSEBase name")
+                request.to = to
+
+    def _repeated(self, request: Request, taken: _Waiting, reply: _Reply) -> bool:
+        """Answer a request from memory when it came before; a RETRIEVE does no harm and is executed again."""
+        if request.operation is Operation.RETRIEVE:
+            return False
+        known = self._duplicates
+        now_s = self._loop.time()
+        key = known.key(taken.topic.text(taken.prefix), taken.payload)
+        unique = request.originating_time is not None or len(request.request_id) >= UNIQUE_ID_LENGTH
+        earlier = known.find(key, taken.mid, now_s, unique=unique, redelivered=taken.redelivered)
+        if earlier is None:
+            reply.key, reply.answered = key, known.add(key, taken.mid, now_s)
+            return False
+        self.counters.repeated += 1
+        if earlier.payload is None:
+            earlier.waiters.append(taken.delivery)
+        else:
+            self._publish(reply, earlier.payload)
+        return True
+
+    async def _execute(self, request: Request, reply: _Reply) -> None:
+        try:
+            response = await self._serve(request)
+        except CseError as error:
+            response = self._failure(error, request.request_id, request.release)
+        except Exception:
+            _log.exception("mqtt: request %r failed", request.request_id)
+            fault = InternalServerError("the request met a fault of this CSE: see its log")
+            response = self._failure(fault, request.request_id, request.release)
+        self._answer(reply, response)
+
+    # --- what goes out ------------------------------------------------------------------------------------------
+
+    def _failure(self, error: CseError, request_id: str, release: str | None) -> Response:
+        return Response(error.status, request_id, {"m2m:dbg": error.debug}, release)
+
+    def _refuse(self, reply: _Reply, error: CseError, payload: bytes) -> None:
+        request_id = error.request_id or primitives.find_request_id(payload)
+        if request_id:
+            self._answer(reply, self._failure(error, request_id, reply.release))
+        else:
+            self.counters.ignored["unreadable"] += 1
+            self._finish(reply.delivery)
+
+    def _answer(self, reply: _Reply, response: Response) -> None:
+        payload = b""
+        if not response.silent:
+            value = primitives.encode_response(response)
+            value.setdefault("fr", self.entity_id)
+            if reply.wrapped:
+                value = {"m2m:rsp": value}
+            payload = codec.dump(value, reply.topic.serialisation)
+        waiters: list[_Delivery | None] = []
+        if reply.answered is not None and reply.key is not None:
+            waiters = self._duplicates.settle(reply.answered, payload, reply.key)
+        self._publish(reply, payload)
+        for delivery in waiters:
+            self._finish(delivery)
+
+    def _publish(self, reply: _Reply, payload: bytes) -> None:
+        """Publish a response, then acknowledge the request. Both leave in one write, in this order."""
+        if payload and self._link is not None:
+            try:
+                self._link.publish(reply.topic.answer().text(reply.prefix), payload)
+            except BrokerUnavailable as error:
+                _log.warning("mqtt: a response is lost: %s", error)
+        self._finish(reply.delivery)
+
+    def _finish(self, delivery: _Delivery | None) -> None:
+        """A message is done: acknowledge it, and those after it that waited for it."""
+        if delivery is None:
+            return
+        delivery.done = True
+        queue = self._unacknowledged
+        while queue and queue[0].done:
+            self._acknowledge(queue.popleft())
+
+    def _acknowledge(self, delivery: _Delivery) -> None:
+        if self._link is not None:
+            self._link.ack(delivery.mid, delivery.generation)
+
+    def _relieve(self) -> None:
+        """Acknowledge slow requests early when so many wait behind them that the broker would send no more.
+
+        Without this, requests that wait for an answer over this very connection would wait in vain.
+        """
+        self._watch = None
+        queue, before_s = self._unacknowledged, self._loop.time() - self._limits.patience_s
+        while len(queue) >= self._limits.window and queue[0].started and queue[0].taken_s <= before_s:
+            self.counters.acknowledged_early += not queue[0].done
+            self._acknowledge(queue.popleft())
+        while queue and queue[0].done:
+            self._acknowledge(queue.popleft())
+        if len(queue) >= self._limits.window and not self._stopping:
+            self._watch = self._loop.call_later(self._limits.patience_s, self._relieve)
