@@ -1,0 +1,79 @@
+"""The FastAPI application of the embedded MEC platform: all routers, one error form, one description."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from mec_adapter.platform import app_support, iot, management, service_mgmt
+from mec_adapter.platform.config import PlatformConfig, check
+from mec_adapter.platform.http import add_error_handlers
+from mec_adapter.platform.shell import Platform
+
+_APIS: tuple[tuple[APIRouter, str], ...] = (
+    (app_support.router, "/mec_app_support/v1"),
+    (app_support.router, "/mec_app_support/v2"),
+    (service_mgmt.router, "/mec_service_mgmt/v1"),
+    (iot.router, "/iots/v1"),
+    (management.router, ""),
+)
+
+
+def create_app(config: PlatformConfig, clock: Callable[[], float] | None = None) -> FastAPI:
+    """Return the application of one platform.
+
+    Args:
+        config: how it is to behave; `host` and `port` only matter for links here.
+        clock: seconds since 1970 for tests; None takes a steady clock.
+
+    Raises:
+        PlatformStartError: the configuration is unsafe or its store cannot be used.
+    """
+    check(config)
+    platform = Platform(config, clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        ticking = asyncio.create_task(platform.run())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+            await platform.close()
+
+    app = FastAPI(
+        title=config.platform_name,
+        description="MEC platform in a box: Mp1 (MEC 011), IoT API (MEC 033), and its management",
+        version="1.0.0",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{config.prefix}/openapi.json",
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.platform = platform
+    add_error_handlers(app)
+    for router, path in _APIS:
+        app.include_router(router, prefix=config.prefix + path)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    return app
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description, without the validation errors FastAPI adds: here they are 400 ProblemDetails."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+                for status, response in operation["responses"].items():
+                    if status >= "400":
+                        response["content"].pop("application/json", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(name, None)
+        app.openapi_schema = schema
+    return app.openapi_schema

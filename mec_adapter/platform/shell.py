@@ -1,0 +1,218 @@
+"""The running platform: drives the pure registries, gives them time and ids, stores changes, sends what follows."""
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import Request
+
+from mec_adapter.platform.authority import Authority
+from mec_adapter.platform.config import PlatformConfig, is_loopback
+from mec_adapter.platform.documents import Documents, JsonObject
+from mec_adapter.platform.environment import Env
+from mec_adapter.platform.events import Delivery, Event, SubscriptionEnded, deliveries
+from mec_adapter.platform.iot_registry import IotRegistry
+from mec_adapter.platform.notifier import CallbackRefused, Notifier, address_rule
+from mec_adapter.platform.problems import BadRequest, Problem
+from mec_adapter.platform.rate_limit import RateLimit
+from mec_adapter.platform.registry import Registry
+from mec_adapter.platform.storage import Store, open_store
+
+_LOG = logging.getLogger(__name__)
+
+
+class SteadyClock:
+    """Seconds since 1970 that never step back: the wall clock at start plus monotonic time since then."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self._offset + time.monotonic()
+
+
+class Platform:
+    """One embedded MEC platform between its routers and its pure registries.
+
+    Args:
+        config: checked configuration.
+        clock: the time for everything but `/timing`; tests give their own and call `tick`.
+    """
+
+    def __init__(self, config: PlatformConfig, clock: Callable[[], float] | None = None) -> None:
+        self.config = config
+        self.clock = clock or SteadyClock()
+        self.started_at = self.clock()
+        self.max_body_bytes = config.max_body_bytes
+        self._store: Store = open_store(config.store)
+        self.documents = Documents(self._store.load())
+        self.registry = Registry(self.documents, config.heartbeat)
+        self.registry.services.restarted(self.started_at)
+        self.authority = Authority(
+            self.documents, config.mec_host_id, config.token_lifetime_s, lambda: secrets.token_urlsafe(32)
+        )
+        self.iot = IotRegistry(self.documents)
+        rule = address_rule(config.callback_networks, is_loopback(config.host))
+        self.notifier = Notifier(config.notifications, rule, time.time)
+        self.rate = RateLimit(config.requests_per_s, config.request_burst)
+        self._writing = asyncio.Lock()
+        self._pending: list[SubscriptionEnded | Delivery] = []
+        self._woken = asyncio.Event()
+
+    def env(self, request: Request | None = None) -> Env:
+        """Return the moment a request is served in."""
+        return Env(self.clock(), lambda: str(uuid.uuid4()), self.base_url(request))
+
+    def base_url(self, request: Request | None = None) -> str:
+        """Return scheme, host, port and prefix that links begin with: as configured, or as the client wrote them."""
+        if self.config.public_url is not None:
+            return self.config.public_url.rstrip("/") + self.config.prefix
+        if request is not None:
+            return str(request.base_url).rstrip("/") + self.config.prefix
+        scheme = "https" if self.config.tls_certificate else "http"
+        return f"{scheme}://{self.config.host}:{self.config.port}{self.config.prefix}"
+
+    def transports(self, request: Request) -> list[JsonObject]:
+        """Return the transports the platform offers to services [MEC 011 8.2.5]."""
+        base_url = self.base_url(request)
+        security: JsonObject = {}
+        if not self.config.insecure_dev:
+            token_endpoint = f"{base_url}/mep/v1/oauth2/token"
+            security = {"oAuth2Info": {"grantTypes": ["OAUTH2_CLIENT_CREDENTIALS"], "tokenEndpoint": token_endpoint}}
+        found: list[JsonObject] = [
+            {
+                "id": "platform-rest",
+                "name": f"{self.config.platform_name} REST",
+                "description": "The REST transport of the MEC platform itself",
+                "type": "REST_HTTP",
+                "protocol": "HTTP",
+                "version": "1.1",
+                "endpoint": {"uris": [f"{base_url}/mec_service_mgmt/v1"]},
+                "security": security,
+            }
+        ]
+        if self.config.mqtt is not None:
+            broker = self.config.mqtt
+            found.append(
+                {
+                    "id": broker.transport_id,
+                    "name": f"{self.config.platform_name} MQTT",
+                    "description": "A message broker of the MEC platform",
+                    "type": "MB_TOPIC_BASED",
+                    "protocol": "MQTT",
+                    "version": "3.1.1",
+                    "endpoint": {"addresses": [{"host": broker.host, "port": broker.port}]},
+                    "security": {},
+                }
+            )
+        return found
+
+    def admit(self, request: Request, scope: str) -> None:
+        """Let a request in, or raise the Problem that says why not: 429 when its sender asks too much."""
+        sender = request.client.host if request.client else ""
+        wait_s = self.rate.take(sender, self.clock())
+        if wait_s > 0:
+            raise Problem(
+                429,
+                f"more than {self.config.requests_per_s:g} requests per second; wait {wait_s:.1f} s",
+                {"Retry-After": str(int(wait_s) + 1)},
+            )
+
+    def client_of(self, request: Request) -> str | None:
+        """Return the client whose token the request carries, None when no tokens are asked for."""
+        client: str | None = request.scope.get("mec_client")
+        return client
+
+    def check_callback(self, uri: str) -> None:
+        """Refuse a callback that could never be served.
+
+        Raises:
+            BadRequest: it leads to an address that callbacks may not go to.
+        """
+        try:
+            self.notifier.check(uri)
+        except CallbackRefused as refusal:
+            raise BadRequest(f"attribute callbackReference: {refusal}; send a URI that may be called") from None
+
+    def wall_clock(self) -> float:
+        """Return the time of day in seconds since 1970, as the machine believes it."""
+        return time.time()
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Take events of a request; what follows from them goes out when `settle` has stored its changes."""
+        events = list(events)
+        self._pending += [event for event in events if isinstance(event, SubscriptionEnded)]
+        self._pending += deliveries(events, self.documents)
+
+    async def settle(self) -> None:
+        """Store what changed, then hand out the notifications. Changes of waiting requests go in one transaction.
+
+        Raises:
+            Problem: 503 when nothing can be stored; the changes are tried again with the next request.
+        """
+        async with self._writing:
+            changes = self.documents.take_changes()
+            if changes:
+                self._woken.set()
+                try:
+                    await asyncio.to_thread(self._store.save, changes)
+                except sqlite3.Error as error:
+                    self.documents.put_back(changes)
+                    _LOG.error("cannot store: %s", error)
+                    raise Problem(
+                        503, "the platform cannot store the change now; try again later", {"Retry-After": "5"}
+                    ) from error
+            pending, self._pending = self._pending, []
+        for event in pending:
+            if isinstance(event, SubscriptionEnded):
+                self.notifier.forget(event.subscription_id)
+            else:
+                self.notifier.enqueue(event)
+
+    async def tick(self) -> None:
+        """Do what time demands now, store and send what follows."""
+        self.publish(self.registry.tick(self.clock()))
+        await self.settle()
+
+    async def run(self) -> None:
+        """Tick whenever something is due, until cancelled."""
+        while True:
+            self._woken.clear()
+            deadline = self.registry.next_deadline()
+            wait_s = None if deadline is None else max(0.0, min(deadline - self.clock(), 60.0))
+            try:
+                await asyncio.wait_for(self._woken.wait(), wait_s)
+            except TimeoutError:
+                try:
+                    await self.tick()
+                except Problem:
+                    await asyncio.sleep(1.0)
+
+    async def close(self) -> None:
+        """Stop sending and store what is left."""
+        await self.notifier.close()
+        try:
+            await self.settle()
+        except Problem as problem:
+            _LOG.error("state of the last moments is lost: %s", problem.detail)
+        self._store.close()
+
+    def summary(self) -> dict[str, Any]:
+        """Return figures about the running platform."""
+        return {
+            "mecHostId": self.config.mec_host_id,
+            "name": self.config.platform_name,
+            "upForS": round(self.clock() - self.started_at, 1),
+            "insecureDev": self.config.insecure_dev,
+            "applications": self.documents.count("app"),
+            "services": self.documents.count("service"),
+            "notificationsDelivered": self.notifier.delivered,
+            "notificationsWaiting": self.notifier.waiting(),
+            "notificationsFailed": len(self.notifier.failures),
+        }
