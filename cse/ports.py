@@ -211,7 +211,8 @@ class Store(Protocol):
 
     def remove(self, ri: str) -> None:
         """Remove one resource, plain or instance, and with a plain one all its instances. Plain children must be gone
-        already."""
+        already.
+        """
 
     def new_instance_id(self, pi: str) -> str:
         """The resource-ID the next instance below ``pi`` must have."""

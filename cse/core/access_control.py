@@ -1,0 +1,239 @@
+"""The one decision whether an originator may do something (TS-0001 clause 9.6.2, TS-0003 clause 7.1; trust.md R3).
+
+Everything not granted is denied. ``decide`` is the only door; the rules of a policy are evaluated by ``policy_grants``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import translate
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from re import Pattern, compile
+from typing import Any, Protocol
+
+from cse.core.numbers import ACCESS_CONTROL_POLICY, AE, REMOTE_CSE
+from cse.core.schedule import covers
+from cse.onem2m.addressing import shorten, sp_relative
+from cse.ports import Resource
+from cse.resources.declare import Context, Privilege
+from cse.resources.registry import Registry
+
+#: how deep groups named in acor may nest before they count as empty
+_MAX_GROUP_DEPTH = 3
+
+
+class Asking(Context, Protocol):
+    """What the decision needs of a request."""
+
+    registry: Registry
+
+    def find_local(self, identifier: str) -> Resource | None:
+        """The resource of this CSE with this identifier of any form, live or None."""
+
+
+def decide(
+    ctx: Asking, resource: Resource, privilege: Privilege, originator: str, child_type: int | None = None
+) -> bool:
+    """Whether ``originator`` (shortest local form) has a privilege on ``resource``.
+
+    Args:
+        ctx: the request.
+        resource: the resource the operation addresses; the parent for CREATE.
+        privilege: one bit.
+        originator: who asks.
+        child_type: for CREATE, the type of the new child (accessControlObjectDetails).
+    """
+    settings = ctx.settings
+    if originator and (originator in settings.admin or originator == settings.cse_id):
+        return True
+    types = ctx.registry
+    while True:
+        hooks = types[resource.ty].hooks
+        verdict = hooks.access(ctx, resource, privilege, originator)
+        if verdict is None and child_type is not None:
+            verdict = hooks.child_access(ctx, resource, child_type, originator)
+        if verdict is not None:
+            return verdict
+        if not types[resource.ty].inherits_access:
+            break
+        parent = ctx.store.get(resource.pi)
+        if parent is None:
+            return False
+        resource = parent
+    policies = resource.attributes.get("acpi")
+    if policies:
+        return policies_grant(ctx, policies, privilege, resource, originator, child_type)
+    custodian = resource.attributes.get("cstn")
+    if custodian:
+        return same_entity(ctx, custodian, originator)
+    return bool(originator) and resource.internal.get("creator") == originator
+
+
+def policies_grant(
+    ctx: Asking,
+    policies: Sequence[str],
+    privilege: Privilege,
+    resource: Resource,
+    originator: str,
+    child_type: int | None = None,
+) -> bool:
+    """Whether any of the policies named by ``acpi`` grants it; those missing or elsewhere grant nothing."""
+    for identifier in policies:
+        policy = ctx.find_local(identifier)
+        if policy is None or policy.ty % 10000 != ACCESS_CONTROL_POLICY:
+            continue
+        rules = policy.attributes.get("pv", {}).get("acr", ())
+        if policy_grants(ctx, rules, privilege, resource, originator, child_type):
+            return True
+    return False
+
+
+def policy_grants(
+    ctx: Asking,
+    rules: Iterable[Mapping[str, Any]],
+    privilege: Privilege,
+    resource: Resource,
+    originator: str,
+    child_type: int | None = None,
+) -> bool:
+    """Whether any accessControlRule grants a privilege (TS-0003 clause 7.1.3)."""
+    return any(
+        rule.get("acop", 0) & privilege
+        and _originator_matches(ctx, rule.get("acor", ()), originator)
+        and _contexts_match(ctx, rule.get("acco"))
+        and _details_match(rule.get("acod"), privilege, resource, child_type)
+        and not (rule.get("acaf") and not ctx.request.credential)
+        and _attributes_match(ctx, rule.get("aca"), privilege)
+        for rule in rules
+    )
+
+
+def same_entity(ctx: Context, one: str, other: str) -> bool:
+    """Whether two entity identifiers of any form name the same entity."""
+    settings = ctx.settings
+    return shorten(one, settings.sp_id, settings.cse_id) == shorten(other, settings.sp_id, settings.cse_id)
+
+
+def _originator_matches(ctx: Asking, entries: Sequence[str], originator: str) -> bool:
+    settings = ctx.settings
+    for entry in entries:
+        if entry == "all":
+            return True
+        if not originator:
+            continue
+        short = shorten(entry, settings.sp_id, settings.cse_id)
+        if short == originator:
+            return True
+        if "*" in short:
+            pattern = _wildcard(short)
+            if pattern.fullmatch(originator) or pattern.fullmatch(sp_relative(originator, settings.cse_id)):
+                return True
+        elif "@" in entry:
+            if entry in (ctx.request.role_ids or ()) and ctx.request.credential:
+                return True
+        elif settings.sp_id and entry == settings.sp_id.lstrip("/"):
+            # a domain: every originator of this service provider (Release 1 to 3)
+            if not originator.startswith("//"):
+                return True
+        elif _is_group_member(ctx, entry, originator, 0):
+            return True
+    return False
+
+
+def _is_group_member(ctx: Asking, identifier: str, originator: str, depth: int) -> bool:
+    group = ctx.find_local(identifier)
+    if group is None or "mid" not in group.attributes or depth >= _MAX_GROUP_DEPTH:
+        return False
+    for member in group.attributes["mid"]:
+        if same_entity(ctx, member, originator):
+            return True
+        resource = ctx.find_local(member)
+        if resource is None:
+            continue
+        if resource.ty == AE and resource.ri == originator:
+            return True
+        if resource.ty == REMOTE_CSE and resource.attributes.get("csi") == originator:
+            return True
+        if "mid" in resource.attributes and _is_group_member(ctx, resource.ri, originator, depth + 1):
+            return True
+    return False
+
+
+def _contexts_match(ctx: Context, contexts: Sequence[Mapping[str, Any]] | None) -> bool:
+    if not contexts:
+        return True
+    return any(_context_matches(ctx, context) for context in contexts)
+
+
+def _context_matches(ctx: Context, context: Mapping[str, Any]) -> bool:
+    windows = context.get("actw")
+    if windows and not any(covers(window, ctx.env.now) for window in windows):
+        return False
+    addresses = context.get("acip")
+    if addresses and not _address_matches(addresses, ctx.request.peer_address):
+        return False
+    # A location or user cannot be established for this request, so a rule that demands one does not apply.
+    return not (context.get("aclr") or context.get("acui") or context.get("acec"))
+
+
+def _address_matches(allowed: Mapping[str, Sequence[str]], peer: str) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None:
+        address = mapped
+    for entry in (*allowed.get("ipv4", ()), *allowed.get("ipv6", ())):
+        try:
+            network = ip_network(entry, strict=False)
+        except ValueError:
+            continue
+        if address.version == network.version and address in network:
+            return True
+    return False
+
+
+def _details_match(
+    details: Sequence[Mapping[str, Any]] | None, privilege: Privilege, resource: Resource, child_type: int | None
+) -> bool:
+    if not details:
+        return True
+    for detail in details:
+        wanted = detail.get("ty")
+        if wanted is not None and wanted != resource.ty:
+            continue
+        if privilege is not Privilege.CREATE or child_type in detail.get("chty", ()):
+            return True
+    return False
+
+
+def _attributes_match(ctx: Context, names: Sequence[str] | None, privilege: Privilege) -> bool:
+    if not names:
+        return True
+    request = ctx.request
+    touched: set[str] = set()
+    if privilege in (Privilege.CREATE, Privilege.UPDATE) and isinstance(request.content, dict):
+        for attributes in request.content.values():
+            touched.update(attributes if isinstance(attributes, dict) else ())
+    elif privilege is Privilege.RETRIEVE and request.attribute_list:
+        touched.update(request.attribute_list)
+    else:
+        return False
+    return touched <= set(names)
+
+
+@lru_cache(maxsize=1024)
+def _wildcard(pattern: str) -> Pattern[str]:
+    return compile(translate(pattern.replace("[", "[[]").replace("?", "[?]")))
+
+
+def registered_entity(ctx: Context, originator: str) -> bool:
+    """Whether an originator is an AE or a CSE registered here, or this CSE's registrar."""
+    if not originator:
+        return False
+    resource = ctx.store.get(originator)
+    if resource is not None:
+        return resource.ty == AE
+    return bool(ctx.store.referring("csi", originator)) or originator == ctx.settings.registrar

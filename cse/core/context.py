@@ -1,0 +1,185 @@
+"""One request in the core: what the procedures and the hooks of the types work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from cse.core import access_control, forwarding, lifecycle
+from cse.core.hosting import HostingCse
+from cse.core.resolution import find, is_alive, is_own
+from cse.onem2m.addressing import parse_address, shorten
+from cse.onem2m.errors import CseError
+from cse.onem2m.primitives import Request, Response
+from cse.ports import Env, Resource, Send, Ticket
+from cse.resources.declare import Privilege, ResourceType
+
+Handle = Callable[["RequestContext"], Generator[Send, Response | None, Response]]
+
+
+class RequestContext:
+    """A request being served. Implements ``cse.resources.declare.Context``.
+
+    Args:
+        cse: the CSE.
+        env: time and identifiers.
+        request: what is asked.
+        handle: the procedure that serves a further request as a part of this one.
+        depth: how many requests this one is nested in.
+    """
+
+    __slots__ = (
+        "cse",
+        "depth",
+        "env",
+        "handle",
+        "in_transaction",
+        "originator",
+        "outbox",
+        "registry",
+        "request",
+        "settings",
+        "store",
+        "ticket",
+    )
+
+    def __init__(self, cse: HostingCse, env: Env, request: Request, handle: Handle, depth: int = 0) -> None:
+        self.cse = cse
+        self.settings = cse.settings
+        self.registry = cse.registry
+        self.store = cse.store
+        self.env = env
+        self.request = request
+        self.handle = handle
+        self.depth = depth
+        self.originator = shorten(request.originator, cse.settings.sp_id, cse.settings.cse_id)
+        self.outbox: list[Send] = []
+        self.ticket: Ticket = 0
+        self.in_transaction = False
+
+    def type_of(self, resource: Resource) -> ResourceType:
+        """See ``Context.type_of``."""
+        return self.registry[resource.ty]
+
+    def find_local(self, identifier: str) -> Resource | None:
+        """The live resource of this CSE that an identifier of any form names, virtual ones excluded; else None."""
+        # Most identifiers are plain resource-IDs; only the others are worth parsing.
+        resource = self.store.get(identifier)
+        if resource is not None:
+            return resource if is_alive(resource, self.env) else None
+        try:
+            address = parse_address(identifier)
+            if not is_own(address, self.cse):
+                stem = shorten(identifier, self.settings.sp_id, self.settings.cse_id)
+                return self.store.get(stem) if stem != identifier else None
+            if not address.segments:
+                return self.cse.base()
+            target = find(self.cse, address.segments, self.env)
+        except CseError:
+            return None
+        return None if target.virtual is not None else target.resource
+
+    local = find_local
+
+    def is_local(self, identifier: str) -> bool:
+        """See ``Context.is_local``."""
+        try:
+            return is_own(parse_address(identifier), self.cse)
+        except CseError:
+            return False
+
+    def allowed(self, resource: Resource, privilege: Privilege, originator: str | None = None) -> bool:
+        """See ``Context.allowed``."""
+        who = self.originator if originator is None else self.short(originator)
+        return access_control.decide(self, resource, privilege, who)
+
+    def allowed_by(
+        self, policies: Sequence[str], privilege: Privilege, resource: Resource, originator: str | None = None
+    ) -> bool:
+        """See ``Context.allowed_by``."""
+        who = self.originator if originator is None else self.short(originator)
+        if who and (who in self.settings.admin or who == self.settings.cse_id):
+            return True
+        return access_control.policies_grant(self, policies, privilege, resource, who)
+
+    def granted_by_rules(
+        self, rules: Iterable[Mapping[str, Any]], privilege: Privilege, resource: Resource, originator: str
+    ) -> bool:
+        """See ``Context.granted_by_rules``."""
+        return access_control.policy_grants(self, rules, privilege, resource, originator)
+
+    def short(self, identifier: str) -> str:
+        """An identifier in its shortest local form."""
+        return shorten(identifier, self.settings.sp_id, self.settings.cse_id)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See ``Context.transaction``. Nested ones are one."""
+        if self.in_transaction:
+            yield
+            return
+        self.store.begin()
+        self.in_transaction = True
+        queued = len(self.outbox)
+        try:
+            yield
+        except BaseException:
+            self.store.rollback()
+            del self.outbox[queued:]
+            raise
+        else:
+            self.ticket = max(self.ticket, self.store.commit())
+        finally:
+            self.in_transaction = False
+
+    def create(self, parent: Resource, ty: int, attributes: dict[str, Any], *, creator: str = "") -> Resource:
+        """See ``Context.create``."""
+        return lifecycle.store_new(self, parent, self.registry[ty], "", attributes, creator)
+
+    def modify(self, resource: Resource, changes: Mapping[str, Any]) -> Resource:
+        """See ``Context.modify``."""
+        return lifecycle.apply_changes(self, resource, changes)
+
+    def adjust(self, resource: Resource, changes: Mapping[str, Any], **internal: Any) -> Resource:
+        """See ``Context.adjust``."""
+        attributes = {**resource.attributes, **changes}
+        for name, value in changes.items():
+            if value is None:
+                del attributes[name]
+        return self.store.replace(resource.ri, attributes, {**resource.internal, **internal} if internal else None)
+
+    def delete(self, resource: Resource) -> None:
+        """See ``Context.delete``."""
+        lifecycle.delete_tree(self, resource)
+
+    def group_id_is_new(self, group_id: str) -> bool:
+        """See ``Context.group_id_is_new``."""
+        return self.cse.group_id_is_new(group_id, self.env)
+
+    def queue(self, send: Send) -> None:
+        """See ``Context.queue``."""
+        self.outbox.append(send)
+
+    def perform(self, request: Request) -> Generator[Send, Response | None, Response]:
+        """See ``Context.perform``."""
+        inner = RequestContext(
+            self.cse, self.env, replace(request, credential=self.request.credential), self.handle, self.depth + 1
+        )
+        response = yield from self.handle(inner)
+        self.outbox.extend(inner.outbox)
+        self.ticket = max(self.ticket, inner.ticket)
+        return response
+
+    def notification(
+        self,
+        target: str,
+        content: dict[str, Any],
+        *,
+        subject: str = "",
+        final: bool = False,
+        category: int | None = None,
+    ) -> Send | None:
+        """See ``Context.notification``."""
+        return forwarding.notification(self, target, content, subject=subject, final=final, category=category)

@@ -1,0 +1,122 @@
+"""Finding resources below a target: discovery and the children of rcn 4, 5, 6 and 8 (TS-0001 clause 10.2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cse.core.access_control import Asking, decide
+from cse.core.filtering import Filter
+from cse.ports import Resource
+from cse.resources.declare import Privilege
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave.
+
+    Attributes:
+        resources: matches, parents before children, instances in the order of their creation.
+        next_offset: where to go on when there are more, else None.
+    """
+
+    resources: list[Resource]
+    next_offset: int | None = None
+
+
+def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege) -> Found:
+    """The descendants of ``target`` that match and that the originator has ``privilege`` on.
+
+    At most ``lim`` (and never more than the CSE's own bound) are given; ``ofst`` skips matches before the first.
+    Resources the originator may not see are left out silently, what is below them is still considered.
+    """
+    bound = ctx.settings.max_results
+    limit = bound if criteria.limit is None else min(criteria.limit, bound)
+    skip = criteria.offset - 1
+    found: list[Resource] = []
+    timestamp = ctx.env.timestamp
+    originator = ctx.originator
+    # Children of one parent are mostly of one type and share one policy; instances always share their parent's.
+    granted: dict[str, bool] = {}
+    for resource in _candidates(ctx, target, criteria):
+        expiry = resource.attributes.get("et")
+        if (expiry is not None and expiry <= timestamp) or not criteria.matches(resource):
+            continue
+        if ctx.registry[resource.ty].inherits_access:
+            allowed = granted.get(resource.pi)
+            if allowed is None:
+                allowed = granted[resource.pi] = decide(ctx, resource, privilege, originator)
+        else:
+            allowed = decide(ctx, resource, privilege, originator)
+        if not allowed:
+            continue
+        if skip:
+            skip -= 1
+            continue
+        if len(found) >= limit:
+            return Found(found, criteria.offset + limit)
+        found.append(resource)
+    return Found(found)
+
+
+def _candidates(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:
+    if criteria.labels is not None:
+        return _by_label(ctx, target, criteria)
+    if criteria.types is not None and ctx.registry[target.ty].number == 5 and criteria.level is None:
+        instance_types = [t for t in criteria.types if t in ctx.registry.types and ctx.registry[t].is_instance]
+        if not instance_types:
+            return _by_type(ctx, target, criteria.types)
+    return _walk(ctx, target, criteria)
+
+
+def _by_label(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:
+    prefix = target.path + "/"
+    seen: set[str] = set()
+    for label in criteria.labels or ():
+        for resource in ctx.store.referring("lbl", label):
+            if resource.ri in seen or not resource.path.startswith(prefix):
+                continue
+            seen.add(resource.ri)
+            if criteria.level is not None and resource.path.count("/", len(prefix)) + 1 > criteria.level:
+                continue
+            if not _hidden(ctx, resource):
+                yield resource
+
+
+def _by_type(ctx: Asking, target: Resource, types: frozenset[int]) -> Iterator[Resource]:
+    prefix = target.path + "/"
+    for number in sorted(types):
+        for resource in ctx.store.of_type(number):
+            if resource.path.startswith(prefix) and not _hidden(ctx, resource):
+                yield resource
+
+
+def _hidden(ctx: Asking, resource: Resource) -> bool:
+    parent = ctx.store.get(resource.pi)
+    return parent is None or ctx.registry[parent.ty].hooks.hides(ctx, parent, resource.ty)
+
+
+def _walk(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:
+    registry = ctx.registry
+    deepest = criteria.level
+    stack: list[Iterator[Resource]] = [_children(ctx, target, criteria)]
+    while stack:
+        resource = next(stack[-1], None)
+        if resource is None:
+            stack.pop()
+            continue
+        yield resource
+        if not registry[resource.ty].is_instance and (deepest is None or len(stack) < deepest):
+            stack.append(_children(ctx, resource, criteria))
+
+
+def _children(ctx: Asking, parent: Resource, criteria: Filter) -> Iterator[Resource]:
+    resource_type = ctx.registry[parent.ty]
+    yield from ctx.store.children(parent.ri)
+    for number in resource_type.children:
+        child_type = ctx.registry[number]
+        if not child_type.is_instance or (criteria.types is not None and number not in criteria.types):
+            continue
+        if not resource_type.hooks.hides(ctx, parent, number):
+            yield from ctx.store.instances(parent.ri)
+        return

@@ -1,0 +1,218 @@
+"""Filter criteria compiled to one test on a resource (TS-0004 clause 6.3.5.8, TS-0001 clause 8.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import translate
+from functools import lru_cache
+from re import Pattern, compile
+from typing import Any
+
+from cse.onem2m.errors import BadRequest
+from cse.onem2m.errors import NotImplemented as NotSupported
+from cse.onem2m.timestamps import normalise_timestamp
+from cse.ports import Resource, Store
+from cse.resources.registry import Registry
+
+Test = Callable[[Resource], bool]
+
+#: tags that say how to search, not what for
+_HANDLING = frozenset({"fu", "fo", "lim", "lvl", "ofst", "arp"})
+_LISTS = frozenset({"lbl", "clbl", "palb", "ty", "chty", "pty", "cty", "atr", "catr", "patr", "smf"})
+_UNSUPPORTED = frozenset({"smf", "cfs", "cfq", "gmty", "geom", "gsf", "aq", "ops", "lbq"})
+_MAX_VALUES = 100
+#: attributes that have a tag of their own
+_OWN_TAG = frozenset({"ct", "lt", "st", "et", "lbl", "ty", "cs", "cnf"})
+
+
+class Filter:
+    """Compiled filter criteria.
+
+    Args:
+        criteria: typed filter criteria (``Request.filter``).
+        registry: for attribute and type names.
+        store: for conditions on parents and children.
+
+    Raises:
+        BadRequest: an unknown tag or attribute, or a value that does not fit its tag.
+        NotSupported: a tag this CSE does not support (5001).
+    """
+
+    __slots__ = ("criteria", "has_conditions", "labels", "level", "limit", "matches", "offset", "types")
+
+    def __init__(self, criteria: Mapping[str, Any], registry: Registry, store: Store) -> None:
+        self.criteria = criteria
+        self.limit = _integer(criteria, "lim", 0)
+        self.level = _integer(criteria, "lvl", 1)
+        self.offset = _integer(criteria, "ofst", 1) or 1
+        operation = criteria.get("fo", 1)
+        if operation not in (1, 2, 3):
+            raise BadRequest("filter 'fo' must be 1 (AND), 2 (OR) or 3 (XOR)")
+        tests = _compile(criteria, registry, store)
+        self.has_conditions = bool(tests)
+        self.matches: Test = _combine(tests, operation)
+        narrow = operation == 1 or len(tests) == 1
+        self.types: frozenset[int] | None = frozenset(criteria["ty"]) if narrow and criteria.get("ty") else None
+        labels = criteria.get("lbl")
+        self.labels: tuple[str, ...] | None = (
+            tuple(labels) if narrow and labels and not any("*" in label for label in labels) else None
+        )
+
+
+def _combine(tests: list[Test], operation: int) -> Test:
+    if not tests:
+        return lambda resource: True
+    if len(tests) == 1:
+        return tests[0]
+    if operation == 1:
+        return lambda resource: all(test(resource) for test in tests)
+    if operation == 2:
+        return lambda resource: any(test(resource) for test in tests)
+    return lambda resource: sum(test(resource) for test in tests) % 2 == 1
+
+
+def _compile(criteria: Mapping[str, Any], registry: Registry, store: Store) -> list[Test]:
+    tests: list[Test] = []
+    for tag, value in criteria.items():
+        if tag in _HANDLING:
+            continue
+        if tag in _UNSUPPORTED:
+            raise NotSupported(f"filter {tag!r} is not supported by this CSE: leave it out")
+        if tag in _LISTS and (not isinstance(value, list) or not value or len(value) > _MAX_VALUES):
+            raise BadRequest(f"filter {tag!r} must be a list of 1 to {_MAX_VALUES} values")
+        tests.append(_condition(tag, value, registry, store))
+    return tests
+
+
+def _condition(tag: str, value: Any, registry: Registry, store: Store) -> Test:
+    if tag in _TIMES:
+        return _time_test(tag, value)
+    if tag in _SIZES:
+        return _size_test(tag, value)
+    if tag in ("ty", "pty", "chty"):
+        return _type_test(tag, value, registry, store)
+    if tag in ("lbl", "palb", "clbl"):
+        return _related(tag[0] if tag != "lbl" else "", _label_test(value), store)
+    if tag == "cty":
+        wanted = frozenset(value)
+        return lambda resource: str(resource.attributes.get("cnf", "")).partition(":")[0] in wanted
+    if tag in ("atr", "patr", "catr"):
+        tests = [_attribute_test(entry, registry) for entry in value]
+        relation = "" if tag == "atr" else tag[0]
+        return _related(relation, lambda resource: all(test(resource) for test in tests), store)
+    raise BadRequest(f"unknown filter {tag!r}: see TS-0004 table 6.3.5.8-1 for the names")
+
+
+_TIMES = {
+    "crb": ("ct", True),
+    "cra": ("ct", False),
+    "us": ("lt", True),
+    "ms": ("lt", False),
+    "exb": ("et", True),
+    "exa": ("et", False),
+}
+_SIZES = {"sts": ("st", True, 0), "stb": ("st", False, 0), "szb": ("cs", True, 1), "sza": ("cs", False, 0)}
+
+
+def _time_test(tag: str, value: Any) -> Test:
+    if not isinstance(value, str):
+        raise BadRequest(f"filter {tag!r} must be a timestamp YYYYMMDDThhmmss")
+    name, before = _TIMES[tag]
+    bound = normalise_timestamp(value)
+    if before:
+        return lambda resource: name in resource.attributes and resource.attributes[name] < bound
+    return lambda resource: name in resource.attributes and resource.attributes[name] >= bound
+
+
+def _size_test(tag: str, value: Any) -> Test:
+    name, below, lowest = _SIZES[tag]
+    if type(value) is not int or value < lowest:
+        raise BadRequest(f"filter {tag!r} must be an integer >= {lowest}")
+    if below:
+        return lambda resource: name in resource.attributes and resource.attributes[name] < value
+    return lambda resource: name in resource.attributes and resource.attributes[name] >= value
+
+
+def _type_test(tag: str, value: list[Any], registry: Registry, store: Store) -> Test:
+    for number in value:
+        if type(number) is not int or number not in registry.known_numbers:
+            raise BadRequest(f"filter {tag!r}: {number!r} is no resource type number")
+    wanted = frozenset(value)
+    if tag == "ty":
+        return lambda resource: resource.ty in wanted
+    return _related(tag[0], lambda resource: resource.ty in wanted, store)
+
+
+def _related(relation: str, test: Test, store: Store) -> Test:
+    if not relation:
+        return test
+
+    def parent_matches(resource: Resource) -> bool:
+        parent = store.get(resource.pi) if resource.pi else None
+        return parent is not None and test(parent)
+
+    def child_matches(resource: Resource) -> bool:
+        return any(test(child) for child in store.children(resource.ri)) or any(
+            test(child) for child in store.instances(resource.ri)
+        )
+
+    return parent_matches if relation == "p" else child_matches
+
+
+def _label_test(values: list[Any]) -> Test:
+    if not all(isinstance(value, str) for value in values):
+        raise BadRequest("filter 'lbl' must hold texts")
+    exact = frozenset(value for value in values if "*" not in value)
+    patterns = [_wildcard(value) for value in values if "*" in value]
+
+    def test(resource: Resource) -> bool:
+        labels = resource.attributes.get("lbl")
+        if not labels:
+            return False
+        return any(label in exact or any(pattern.fullmatch(label) for pattern in patterns) for label in labels)
+
+    return test
+
+
+def _attribute_test(entry: Any, registry: Registry) -> Test:
+    if not isinstance(entry, dict) or not isinstance(entry.get("nm"), str) or "val" not in entry:
+        raise BadRequest('filter \'atr\' must hold entries {"nm": attribute, "val": value}')
+    name, wanted = entry["nm"], entry["val"]
+    if name not in registry.known_attributes:
+        raise BadRequest(f"unknown filter or attribute {name!r}: no resource type has it")
+    if name in _OWN_TAG:
+        raise BadRequest(f"attribute {name!r} has filters of its own: use those instead of 'atr'")
+    text = _as_text(wanted)
+    pattern = _wildcard(text) if "*" in text else None
+
+    def equal(value: Any) -> bool:
+        if isinstance(value, list):
+            return any(equal(item) for item in value)
+        if value == wanted and type(value) is type(wanted):
+            return True
+        shown = _as_text(value)
+        return pattern.fullmatch(shown) is not None if pattern and isinstance(value, str) else shown == text
+
+    return lambda resource: name in resource.attributes and equal(resource.attributes[name])
+
+
+def _as_text(value: Any) -> str:
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    return str(value)
+
+
+def _integer(criteria: Mapping[str, Any], tag: str, lowest: int) -> int | None:
+    value = criteria.get(tag)
+    if value is None:
+        return None
+    if type(value) is not int or value < lowest:
+        raise BadRequest(f"filter {tag!r} must be an integer >= {lowest}")
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _wildcard(pattern: str) -> Pattern[str]:
+    return compile(translate(pattern.replace("[", "[[]").replace("?", "[?]")))

@@ -1,0 +1,203 @@
+"""Requests and notifications for others: the next hop and how to reach it (TS-0001 clause 9.3.1, 10.2.3).
+
+Also where a notification target is reached (TS-0004 clause 7.5.1.2; bindings.md section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from cse.core.access_control import Asking
+from cse.core.numbers import AE, REMOTE_CSE
+from cse.onem2m.addressing import Address, is_url, parse_address, sp_relative
+from cse.onem2m.errors import BadRequest, CseError, NotFound, TargetNotReachable
+from cse.onem2m.primitives import Operation, Request, Response
+from cse.ports import CseType, Resource, Send
+
+
+def next_hop(ctx: Asking, address: Address) -> Resource:
+    """The remoteCSE through which an address of another CSE is reached.
+
+    Raises:
+        NotFound: no CSE known here leads there.
+    """
+    settings, store = ctx.settings, ctx.store
+    cse_id = address.cse_id
+    absolute = address.sp_id + cse_id
+    for identifier in (cse_id, absolute):
+        for attribute in ("csi", "dcse"):
+            for resource in store.referring(attribute, identifier):
+                if resource.ty == REMOTE_CSE:
+                    return resource
+    if settings.registrar and settings.cse_type is not CseType.IN:
+        for resource in store.referring("csi", settings.registrar):
+            if resource.ty == REMOTE_CSE:
+                return resource
+    raise NotFound(f"no route to CSE {absolute!r}: it is not registered here")
+
+
+def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, Response]:
+    """Pass a request on towards its hosting CSE and give its answer back (TS-0001 clause 8.3, Mcc).
+
+    Raises:
+        BadRequest: registrations are never forwarded.
+        NotFound: no route.
+        TargetNotReachable: the next hop does not answer.
+    """
+    request = ctx.request
+    if request.operation is Operation.CREATE and request.resource_type in (AE, REMOTE_CSE):
+        raise BadRequest("a registration is for the CSE that receives it: address its CSEBase")
+    hop = next_hop(ctx, address)
+    hop_id = hop.attributes["csi"]
+    if hop_id == request.originator or (request.originator.startswith(hop_id + "/") and not address.cse_id == hop_id):
+        raise NotFound(f"no route to {address.cse_id!r}: it would lead back to {hop_id!r}")
+    onward = replace(
+        request,
+        originator=sp_relative(request.originator, ctx.settings.cse_id) if request.originator else "",
+        credential="",
+        peer_address="",
+    )
+    answer = yield Send(
+        onward,
+        urls=tuple(hop.attributes.get("poa") or ()),
+        receiver=hop_id,
+        exact_url=False,
+        serialisation=_serialisation(hop),
+        timeout_s=ctx.settings.request_timeout_s,
+    )
+    if answer is None:
+        raise TargetNotReachable(f"CSE {hop_id!r} does not answer: try again later")
+    return answer
+
+
+def notification(
+    ctx: Asking,
+    target: str,
+    content: dict[str, Any],
+    *,
+    subject: str = "",
+    final: bool = False,
+    category: int | None = None,
+) -> Send | None:
+    """A NOTIFY to a notification target: a URL, an AE-ID, a CSE-ID or a resource address.
+
+    Args:
+        ctx: the request that causes it.
+        target: entry of nu, su, ...
+        content: the primitive content.
+        subject: resource-ID of the subscription.
+        final: see ``Send``.
+        category: event category (ec), or None.
+
+    Returns:
+        What to send, or None when the target names nothing that can be reached.
+    """
+    settings = ctx.settings
+    request = Request(
+        Operation.NOTIFY,
+        target,
+        settings.cse_id,
+        ctx.env.new_id(),
+        content=content,
+        release=_release(settings.releases),
+        event_category=category,
+    )
+    if is_url(target):
+        return Send(
+            request,
+            (target,),
+            serialisation=_url_serialisation(target),
+            timeout_s=settings.request_timeout_s,
+            subject=subject,
+            final=final,
+        )
+    try:
+        address = parse_address(target)
+    except CseError:
+        return None
+    resource = ctx.find_local(target)
+    if resource is not None and resource.ty == AE:
+        return _to_ae(ctx, request, resource, subject, final)
+    if resource is not None and resource.ty == REMOTE_CSE:
+        return _to_cse(ctx, request, resource, resource.attributes["csi"], subject, final)
+    if resource is not None or ctx.is_local(target):
+        # A resource of this CSE: the shell gives the request straight back to us.
+        local = replace(request, to=target)
+        return Send(local, (), settings.cse_id, subject=subject, final=final, timeout_s=settings.request_timeout_s)
+    try:
+        hop = next_hop(ctx, address)
+    except NotFound:
+        return None
+    return _to_cse(ctx, request, hop, target, subject, final)
+
+
+def _to_ae(ctx: Asking, request: Request, entity: Resource, subject: str, final: bool) -> Send:
+    receiver = sp_relative(entity.ri, ctx.settings.cse_id)
+    common = [version for version in entity.attributes.get("srv") or () if version in ctx.settings.releases]
+    addressed = replace(request, to=receiver, release=common[-1] if common else request.release)
+    poa = tuple(url for url in entity.attributes.get("poa") or () if is_url(url))
+    return Send(
+        addressed,
+        poa if entity.attributes.get("rr") is not False else (),
+        receiver,
+        exact_url=True,
+        serialisation=_serialisation(entity),
+        timeout_s=ctx.settings.request_timeout_s,
+        subject=subject,
+        final=final,
+    )
+
+
+def _to_cse(ctx: Asking, request: Request, hop: Resource, to: str, subject: str, final: bool) -> Send:
+    common = [version for version in hop.attributes.get("srv") or () if version in ctx.settings.releases]
+    return Send(
+        replace(request, to=to, release=common[-1] if common else request.release),
+        tuple(hop.attributes.get("poa") or ()),
+        hop.attributes["csi"],
+        exact_url=False,
+        serialisation=_serialisation(hop),
+        timeout_s=ctx.settings.request_timeout_s,
+        subject=subject,
+        final=final,
+    )
+
+
+def pass_on_to_ae(ctx: Asking, entity: Resource) -> Generator[Send, Response | None, Response]:
+    """Deliver a NOTIFY request to the AE it addresses and give its answer back (TS-0004 clause 7.3.1, notify).
+
+    Raises:
+        TargetNotReachable: the AE has no way to be reached, or does not answer.
+    """
+    base = _to_ae(ctx, ctx.request, entity, "", False)
+    own = replace(
+        base.request,
+        originator=sp_relative(ctx.request.originator, ctx.settings.cse_id),
+        credential="",
+        peer_address="",
+    )
+    answer = yield replace(base, request=own)
+    if answer is None:
+        raise TargetNotReachable(
+            f"AE {entity.ri!r} does not answer at its points of access: set 'poa' to where it listens"
+        )
+    return answer
+
+
+def _serialisation(entity: Resource) -> str:
+    for media_type in entity.attributes.get("csz") or ():
+        name = media_type.rpartition("/")[2].rpartition("+")[2]
+        if name in ("json", "cbor"):
+            return str(name)
+    return "json"
+
+
+def _url_serialisation(url: str) -> str:
+    chosen = parse_qs(urlsplit(url).query).get("ct", ["json"])[0]
+    return chosen if chosen in ("json", "cbor") else "json"
+
+
+def _release(releases: tuple[str, ...]) -> str | None:
+    return releases[-1] if releases and releases[-1] != "1" else None

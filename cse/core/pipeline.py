@@ -1,0 +1,105 @@
+"""A request from decoding to outcome (TS-0004 clause 7.3.2, generic receiver procedure).
+
+``handle`` is the one door of the core. It is the only place where a ``CseError`` becomes a response; anything else
+that is raised is a bug and is left to the shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from cse.core.checks import check_request
+from cse.core.context import RequestContext
+from cse.core.create import create
+from cse.core.delete import delete
+from cse.core.forwarding import forward
+from cse.core.hosting import HostingCse
+from cse.core.notify_request import notify_request
+from cse.core.resolution import Target, find, is_own
+from cse.core.retrieve import retrieve
+from cse.core.update import update
+from cse.onem2m.addressing import Address, parse_address
+from cse.onem2m.errors import BadRequest, CseError, NotFound, OperationNotAllowed
+from cse.onem2m.errors import NotImplemented as NotSupported
+from cse.onem2m.primitives import Operation, Request, Response, ResponseType, error_response
+from cse.ports import Env, Outcome, Send
+
+#: how deep a request may cause requests (groups of groups)
+_MAX_DEPTH = 8
+
+
+def handle(request: Request, cse: HostingCse, env: Env) -> Generator[Send, Response | None, Outcome]:
+    """Serve a request; see ``cse.ports`` for how to drive it.
+
+    Args:
+        request: decoded by a binding, or made by the CSE itself.
+        cse: the CSE it was sent to.
+        env: time and identifiers.
+
+    Returns:
+        The outcome; its response always has the request's identifier, and its release if it had one.
+    """
+    ctx = RequestContext(cse, env, request, serve)
+    response = yield from serve(ctx)
+    response.silent = request.response_type == ResponseType.NO_RESPONSE
+    return Outcome(response, ctx.outbox, ctx.ticket)
+
+
+def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
+    """Serve the request of a context; errors become responses."""
+    request = ctx.request
+    try:
+        if ctx.depth > _MAX_DEPTH:
+            raise BadRequest(f"the request leads through more than {_MAX_DEPTH} groups of groups")
+        check_request(ctx)
+        address = parse_address(request.to)
+        if is_own(address, ctx.cse):
+            response = yield from _serve_here(ctx, address)
+        elif address.sp_id and address.sp_id != ctx.settings.sp_id:
+            raise NotFound(f"no route to service provider {address.sp_id!r}")
+        else:
+            response = yield from forward(ctx, address)
+    except CseError as error:
+        response = error_response(request, error.status, error.debug)
+    response.request_id = request.request_id
+    response.release = request.release
+    if request.release is not None:
+        response.vendor = request.vendor
+    if response.originating_time is None:
+        response.originating_time = ctx.env.timestamp
+    return response
+
+
+def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Response | None, Response]:
+    request = ctx.request
+    kind = request.response_type
+    if kind in (ResponseType.NON_BLOCKING_SYNCH, ResponseType.NON_BLOCKING_ASYNCH):
+        raise NotSupported("non-blocking requests (rt 1 and 2) are not supported by this CSE: use rt 3")
+    if request.execution_time is not None:
+        raise NotSupported("the operation execution time (oet) is not supported by this CSE: leave it out")
+    if not address.segments and request.operation is Operation.NOTIFY:
+        target = Target(ctx.cse.base())
+    else:
+        target = find(ctx.cse, address.segments, ctx.env)
+    if target.virtual is not None:
+        virtual = target.virtual
+        if request.operation not in virtual.operations:
+            allowed = ", ".join(operation.name for operation in sorted(virtual.operations))
+            raise OperationNotAllowed(f"{virtual.name!r} can do {allowed} only")
+        if virtual.handle is not None:
+            return (yield from virtual.handle(ctx, target.resource, target.tail))
+        assert virtual.redirect is not None
+        target = Target(virtual.redirect(ctx, target.resource))
+    if address.attribute and request.operation is not Operation.RETRIEVE:
+        raise BadRequest("'#attribute' in an address goes with RETRIEVE only")
+    match request.operation:
+        case Operation.CREATE:
+            return (yield from create(ctx, target))
+        case Operation.RETRIEVE:
+            return (yield from retrieve(ctx, target, address.attribute))
+        case Operation.UPDATE:
+            return (yield from update(ctx, target))
+        case Operation.DELETE:
+            return delete(ctx, target)
+        case Operation.NOTIFY:
+            return (yield from notify_request(ctx, target))

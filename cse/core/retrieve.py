@@ -1,0 +1,127 @@
+"""RETRIEVE and discovery (TS-0001 clause 10.1.3, 10.2.6, TS-0004 clause 7.3.3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from cse.core import access_control
+from cse.core.context import RequestContext
+from cse.core.discovery import Found, search
+from cse.core.filtering import Filter
+from cse.core.resolution import Target, find
+from cse.core.result_content import (
+    WITH_CHILDREN,
+    effective,
+    partial,
+    references,
+    representation,
+    uri_list,
+    with_children,
+)
+from cse.onem2m.addressing import parse_address
+from cse.onem2m.errors import BadRequest, CseError, NotFound, OriginatorHasNoPrivilege
+from cse.onem2m.errors import NotImplemented as NotSupported
+from cse.onem2m.primitives import Operation, Response, ResultContent
+from cse.onem2m.status import Status
+from cse.ports import Resource, Send
+from cse.resources.declare import Privilege
+
+_PARTIAL, _FULL = 1, 2
+
+
+def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[Send, Response | None, Response]:
+    """Give the target's representation, its children, or what a discovery finds below it.
+
+    Args:
+        ctx: the request.
+        target: what is addressed, virtual children already redirected.
+        attribute: the attribute named after ``#`` in the address, or "".
+
+    Raises:
+        CseError: the request is refused.
+    """
+    request, resource = ctx.request, target.resource
+    discovery = bool(request.filter) and request.filter.get("fu") == 1  # type: ignore[union-attr]
+    rcn = effective(Operation.RETRIEVE, request.result_content, discovery=discovery)
+    privilege = Privilege.DISCOVERY if discovery else Privilege.RETRIEVE
+    if not access_control.decide(ctx, resource, privilege, ctx.originator):
+        raise OriginatorHasNoPrivilege(
+            f"originator {ctx.originator!r} may not {privilege.name} {resource.path!r}: it needs acop {int(privilege)} in "
+            "an accessControlPolicy of that resource"
+        )
+    if discovery:
+        return discover(ctx, resource, rcn)
+    hooks = ctx.registry[resource.ty].hooks
+    hooks.check_retrieve(ctx, resource)
+    if hooks.retrieve is not None:
+        yield from hooks.retrieve(ctx, resource)
+        resource = ctx.store.get(resource.ri) or resource
+    names = ([attribute] if attribute else []) + (request.attribute_list or [])
+    if names:
+        if rcn != ResultContent.ATTRIBUTES:
+            raise BadRequest("a partial retrieve (atrl) goes with rcn 1 only")
+        content: Any = partial(ctx, resource, names)
+        hooks.retrieved(ctx, resource)
+        return Response(Status.OK, content=content)
+    response = shown(ctx, resource, rcn)
+    hooks.retrieved(ctx, resource)
+    return response
+
+
+def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
+    """The response that shows a resource by an effective rcn, with the conditions of fu=2 applied.
+
+    Raises:
+        NotFound: the resource does not meet the conditions.
+        BadRequest: rcn 7 for a resource that is not announced.
+        NotImplemented: rcn 10 and 12.
+    """
+    criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store)
+    if rcn in WITH_CHILDREN:
+        found = search(ctx, resource, criteria, Privilege.RETRIEVE)
+        return _limited(Response(Status.OK, content=with_children(ctx, resource, found, rcn)), found)
+    if criteria.has_conditions and not criteria.matches(resource):
+        raise NotFound(f"{resource.path!r} does not meet the filter criteria")
+    if rcn == ResultContent.ORIGINAL_RESOURCE:
+        raise BadRequest(
+            f"rcn 7 asks for the original of an announced resource, and {resource.path!r} is not announced"
+        )
+    if rcn in (ResultContent.SEMANTIC_CONTENT, ResultContent.PERMISSIONS):
+        raise NotSupported(f"rcn {rcn} is not supported by this CSE")
+    return Response(Status.OK, content={resource.root: representation(ctx, resource)})
+
+
+def discover(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
+    """The answer to a discovery (fu=1): addresses, or references for rcn 6."""
+    criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store)
+    found = search(ctx, resource, criteria, Privilege.DISCOVERY)
+    relative_path = criteria.criteria.get("arp") or ""
+    if relative_path:
+        if not isinstance(relative_path, str):
+            raise BadRequest("filter 'arp' must be a relative path such as 'container/la'")
+        found = Found([r for r in found.resources if _has(ctx, r, relative_path)], found.next_offset)
+    if rcn == ResultContent.CHILD_REFERENCES:
+        return _limited(Response(Status.OK, content=references(ctx, found)), found)
+    return _limited(Response(Status.OK, content=uri_list(ctx, found, relative_path)), found)
+
+
+def _has(ctx: RequestContext, resource: Resource, relative_path: str) -> bool:
+    """Whether ``relative_path`` below a resource exists and may be discovered."""
+    try:
+        segments = parse_address(relative_path).segments
+        target = find(ctx.cse, (resource.ri, *segments), ctx.env)
+        if target.virtual is not None:
+            if target.virtual.redirect is None:
+                return True
+            target = Target(target.virtual.redirect(ctx, target.resource))
+    except CseError:
+        return False
+    return access_control.decide(ctx, target.resource, Privilege.DISCOVERY, ctx.originator)
+
+
+def _limited(response: Response, found: Found) -> Response:
+    if found.next_offset is not None:
+        response.content_status = _PARTIAL
+        response.content_offset = found.next_offset
+    return response

@@ -1,0 +1,110 @@
+"""AE, type 2: an application registered here (TS-0001 clause 9.6.5, 10.2.2.2; TS-0004 clause 7.4.5)."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from cse.onem2m.addressing import is_resource_name, is_url, shorten
+from cse.onem2m.errors import (
+    AppRuleValidationFailed,
+    BadRequest,
+    OriginatorHasAlreadyRegistered,
+    SecurityAssociationRequired,
+)
+from cse.ports import Resource
+from cse.resources.declare import Context, Hooks, Privilege, declare
+
+_SERIALISATIONS = frozenset(
+    {"application/json", "application/cbor", "application/xml", "json", "cbor", "xml"}
+    | {
+        f"application/vnd.onem2m-{kind}+{form}"
+        for kind in ("res", "ntfy", "preq", "prsp")
+        for form in ("json", "cbor", "xml")
+    }
+)
+#: releases whose App-IDs may begin with a small r
+_SMALL_R_RELEASES = frozenset({None, "1", "2", "2a", "3"})
+
+
+class AeHooks(Hooks):
+    """Registration, and an AE's right to its own resource."""
+
+    def access(self, ctx: Context, resource: Resource, privilege: Privilege, originator: str) -> bool | None:
+        """An AE may do everything with its own resource."""
+        return True if originator == resource.ri else None
+
+    def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
+        """Registration: who may, and under which AE-ID (TS-0001 clause 10.2.2.2).
+
+        Raises:
+            BadRequest: App-ID, csz, poa or AE-ID of the wrong form.
+            SecurityAssociationRequired: the originator is a CSE.
+            AppRuleValidationFailed: this AE-ID may not register here.
+            OriginatorHasAlreadyRegistered: the AE-ID is in use.
+        """
+        check_app_id(ctx, attributes["api"])
+        _check_lists(attributes)
+        stem = ctx.originator
+        settings = ctx.settings
+        if stem.startswith("/") or stem == shorten(settings.cse_id, settings.sp_id, settings.cse_id):
+            raise SecurityAssociationRequired(f"{stem!r} is a CSE-ID: an AE registers with From 'C', 'S', or its AE-ID")
+        if stem and (stem[0] not in "CS" or not is_resource_name(stem)) and not _may_keep_name(ctx, stem):
+            raise BadRequest(f"AE-ID {stem!r} must begin with C or S: send From 'C', 'S' or e.g. 'Cmy-ae'")
+        if not settings.open_registration and stem not in settings.admin:
+            if not any(fnmatchcase(stem, pattern) for pattern in settings.allowed_originators):
+                raise AppRuleValidationFailed(
+                    f"AE-ID {stem!r} may not register here: ask the operator to allow it (allowed_originators)"
+                )
+        if len(stem) > 1 and ctx.store.get(stem) is not None:
+            raise OriginatorHasAlreadyRegistered(
+                f"AE-ID {stem!r} is registered already: use that registration, or DELETE it first"
+            )
+
+    def resource_id(self, ctx: Context, attributes: dict[str, Any]) -> str:
+        """The AE-ID stem: the originator's when it gave one, else a new C- or S-stem."""
+        stem = ctx.originator
+        if len(stem) > 1:
+            return stem
+        return ("S" if stem == "S" else "C") + ctx.env.new_id()
+
+    def creating(self, ctx: Context, parent: Resource, resource: Resource) -> None:
+        """Aei is the stem; the AE is its own creator."""
+        resource.attributes["aei"] = resource.ri
+        resource.internal["creator"] = resource.ri
+
+    def check_update(self, ctx: Context, resource: Resource, changes: dict[str, Any]) -> None:
+        """Csz and poa must stay usable."""
+        _check_lists(changes)
+
+
+def check_app_id(ctx: Context, app_id: str) -> None:
+    """Refuse an App-ID that is neither registered (R) nor marked as not registered (N) (TS-0001 clause 7.1.3).
+
+    Raises:
+        BadRequest: wrong first character.
+    """
+    if app_id[:1] in ("R", "N") and len(app_id) > 1:
+        return
+    if app_id[:1] == "r" and ctx.request.release in _SMALL_R_RELEASES:
+        return
+    raise BadRequest(
+        f"attribute 'api' (App-ID) {app_id!r} must begin with N (not registered) or R: send e.g. 'N{app_id}'"
+    )
+
+
+def _may_keep_name(ctx: Context, stem: str) -> bool:
+    # An administrator may register an AE under its own name, which then need not follow the stem rule.
+    return stem in ctx.settings.admin and is_resource_name(stem)
+
+
+def _check_lists(attributes: dict[str, Any]) -> None:
+    for media_type in attributes.get("csz") or ():
+        if media_type not in _SERIALISATIONS:
+            raise BadRequest(f"attribute 'csz' holds {media_type!r}: send e.g. ['application/json']")
+    for url in attributes.get("poa") or ():
+        if not is_url(url):
+            raise BadRequest(f"attribute 'poa' holds {url!r}, which is no URL: send e.g. 'http://host:port/path'")
+
+
+TYPES = (declare("AE", AeHooks()),)

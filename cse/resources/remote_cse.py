@@ -1,0 +1,57 @@
+"""remoteCSE, type 16: another CSE that registered here, or the one this CSE registered with.
+
+TS-0001 clause 9.6.4, 10.2.2.7; TS-0004 clause 7.4.4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cse.onem2m.errors import BadRequest, OperationNotAllowed, OriginatorHasAlreadyRegistered
+from cse.ports import CseType, Resource
+from cse.resources.declare import Context, Hooks, Privilege, declare
+
+
+class RemoteCseHooks(Hooks):
+    """Registration of CSEs and the list of their descendants."""
+
+    def access(self, ctx: Context, resource: Resource, privilege: Privilege, originator: str) -> bool | None:
+        """A CSE may do everything with the resource that stands for it."""
+        return True if originator == resource.attributes.get("csi") else None
+
+    def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
+        """Registration: by a CSE only, once, and not at an ASN-CSE.
+
+        Raises:
+            OperationNotAllowed: the originator is an AE, or this is an ASN-CSE.
+            BadRequest: csi is not the originator.
+            OriginatorHasAlreadyRegistered: it is registered already.
+        """
+        settings = ctx.settings
+        originator = ctx.originator
+        own = originator == settings.cse_id
+        if settings.cse_type is CseType.ASN and not own:
+            raise OperationNotAllowed("no CSE can register at an ASN-CSE: register at an MN-CSE or IN-CSE")
+        if not originator.startswith("/"):
+            raise OperationNotAllowed(f"{originator!r} is no CSE-ID: only a CSE can create a remoteCSE")
+        cse_id = attributes.get("csi")
+        if cse_id is None:
+            raise BadRequest("attribute 'csi' (CSE-ID) is mandatory for m2m:csr: add it, e.g. '/id-mn'")
+        if not own and cse_id != originator:
+            raise BadRequest(f"attribute 'csi' {cse_id!r} must be the originator {originator!r}")
+        if any(known.ty == 16 for known in ctx.store.referring("csi", cse_id)):
+            raise OriginatorHasAlreadyRegistered(f"CSE {cse_id!r} is registered already: UPDATE that remoteCSE")
+
+    def created(self, ctx: Context, parent: Resource, resource: Resource) -> None:
+        """The CSE it stands for is its creator, whoever stored it."""
+        ctx.store.replace(
+            resource.ri, resource.attributes, {**resource.internal, "creator": resource.attributes["csi"]}
+        )
+
+    def check_update(self, ctx: Context, resource: Resource, changes: dict[str, Any]) -> None:
+        """Only CSEs change it."""
+        if not ctx.originator.startswith("/") and ctx.originator not in ctx.settings.admin:
+            raise OperationNotAllowed("only a CSE can update a remoteCSE")
+
+
+TYPES = (declare("remoteCSE", RemoteCseHooks()),)
