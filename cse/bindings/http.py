@@ -17,7 +17,7 @@ from typing import Any, cast
 from uvicorn import Config, Server
 
 from cse.bindings.http_client import HttpSender
-from cse.bindings.http_codec import Encoded, answer_media_type, decode_request, encode_error, encode_response
+from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response, readable_request_id
 from cse.bindings.http_connections import ConnectionGuard, HttpLimits
 from cse.onem2m.errors import BadRequest, CseError, InternalServerError
 from cse.onem2m.primitives import Response
@@ -223,11 +223,10 @@ class OneM2MApp:
                 body = await self._rest_of_body(message, headers, receive)
                 if body is None:
                     return self._too_large(headers, method)
-            request = decode_request(
-                method, path, scope["query_string"], headers, body, lenient=self._lenient, root_path=self._root_path
+            request, media_type = decode_message(
+                method, path, scope["query_string"], headers, body, self._lenient, self._root_path
             )
             request_id = request.request_id
-            media_type = answer_media_type(headers)
             request.binding = "http"
             client = scope["client"]
             if client is not None:
@@ -268,8 +267,8 @@ class OneM2MApp:
             message = await receive()
 
     def _too_large(self, headers: Any, method: str) -> Encoded:
-        request_id = next((value for name, value in headers if name == b"x-m2m-ri"), b"").decode("utf-8", "replace")
-        error = BadRequest(f"the body is larger than {self._max_body_bytes} bytes: send less", request_id)
+        debug = f"the body is larger than {self._max_body_bytes} bytes: send less"
+        error = BadRequest(debug, readable_request_id(headers))
         _, answer, body = encode_error(error, headers, method)
         # What is left of the body is not read, so nothing can follow it on this connection.
         return 413, [*answer, (b"Connection", b"close")], body

@@ -114,8 +114,9 @@ def _response(status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes
     if not speaks_onem2m and 200 <= status < 300 and (send.exact_url or status == 204):
         return Response(Status.OK, request_id=request_id, silent=status == 204)
     response = decode_response(status, headers, body)
-    if not response.request_id:
-        response.request_id = request_id
+    if not send.exact_url and response.request_id not in ("", request_id):
+        raise Unreachable(f"the answer is for the request {response.request_id!r}, not for {request_id!r}")
+    response.request_id = request_id
     return response
 
 

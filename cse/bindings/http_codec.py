@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -38,6 +39,7 @@ _METHOD_OF = {
     Operation.DELETE: "DELETE",
     Operation.NOTIFY: "POST",
 }
+_DEFAULT_TYPE = MEDIA_TYPES["json"]
 ALLOW = b"GET, POST, PUT, DELETE"
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -66,7 +68,7 @@ def decode_request(
         method: the method in capital letters.
         path: the path of the request target, still percent-encoded.
         query_string: what follows '?', still percent-encoded.
-        headers: names in any case, and values.
+        headers: names in lower case, as ASGI has them, and values.
         body: the whole body.
         lenient: dialect tolerance is on.
         root_path: a path prefix that is no part of ``to``, e.g. "/onem2m".
@@ -74,14 +76,27 @@ def decode_request(
     Raises:
         CseError: the request is not well formed. ``request_id`` is set when X-M2M-RI could be read.
     """
-    operation = _METHODS.get(method)
-    if operation is None:
-        raise OperationNotAllowed(f"the method {method} means nothing in oneM2M: send GET, POST, PUT or DELETE")
-    fields = _read_fields(headers)
-    request_id = fields.pop(b"x-m2m-ri", "")
-    if not request_id:
-        raise BadRequest("the header X-M2M-RI is missing: send a request identifier of your choice")
+    return decode_message(method, path, query_string, headers, body, lenient, root_path)[0]
+
+
+def decode_message(
+    method: str, path: bytes, query_string: bytes, headers: Headers, body: bytes, lenient: bool, root_path: str
+) -> tuple[Request, str]:
+    """The request primitive of an HTTP request, and the media type its answer must have.
+
+    That type is the originator's Accept, else what it sent, else JSON. The rest is as in ``decode_request``.
+
+    Raises:
+        CseError: the request is not well formed, or nothing of its Accept can be written.
+    """
     try:
+        operation = _METHODS.get(method)
+        if operation is None:
+            raise OperationNotAllowed(f"the method {method} means nothing in oneM2M: send GET, POST, PUT or DELETE")
+        fields = _read_fields(headers)
+        request_id = fields.pop(b"x-m2m-ri", "")
+        if not request_id:
+            raise BadRequest("the header X-M2M-RI is missing: send a request identifier of your choice")
         request = Request(
             operation,
             _decode_path(path, root_path),
@@ -90,6 +105,7 @@ def decode_request(
             release=fields.pop(b"x-m2m-rvi", None) or None,
         )
         content_type = fields.pop(b"content-type", "")
+        accept = fields.pop(b"accept", "")
         if content_type or body:
             _set_content(request, content_type, body, lenient)
         if query_string:
@@ -98,22 +114,37 @@ def decode_request(
             if name in REQUEST_FIELDS:
                 field, read = REQUEST_FIELDS[name]
                 setattr(request, field, read(name, value))
+        return request, _answer_type(accept, content_type)
     except CseError as error:
-        error.request_id = request_id
+        error.request_id = readable_request_id(headers)
         raise
-    return request
 
 
 def _read_fields(headers: Headers) -> dict[bytes, str]:
     fields: dict[bytes, str] = {}
     for name, value in headers:
-        name = name.lower()
         if name[:6] == b"x-m2m-" or name in _OTHER_FIELDS:
             if name in fields:
-                shown = name.decode("ascii", "replace")
-                raise BadRequest(f"the header {shown} stands twice: send it once", fields.get(b"x-m2m-ri", ""))
+                raise BadRequest(f"the header {name.decode('ascii', 'replace')} stands twice: send it once")
             fields[name] = field_text(value, "a header").strip()
+        elif name == b"accept":
+            text = value.decode("ascii", "replace")
+            fields[name] = f"{fields[name]},{text}" if name in fields else text
     return fields
+
+
+def _answer_type(accept: str, content_type: str) -> str:
+    default = MEDIA_TYPES[parse_content_type(content_type).serialisation or "json"] if content_type else _DEFAULT_TYPE
+    return choose_media_type(accept, default) if accept else default
+
+
+def readable_request_id(headers: Headers) -> str:
+    """The request identifier in headers that may otherwise be malformed; "" when there is none, or more than one."""
+    found = [value for name, value in headers if name == b"x-m2m-ri"]
+    if len(found) == 1:
+        with contextlib.suppress(CseError):
+            return field_text(found[0], "X-M2M-RI").strip()
+    return ""
 
 
 def _decode_path(path: bytes, root_path: str) -> str:
@@ -133,7 +164,7 @@ def _decode_path(path: bytes, root_path: str) -> str:
         to = "/" + text[2:]
     else:
         to = text[1:]
-    if not text.startswith("/") or to in ("", "/", "~", "_"):
+    if not text.startswith("/") or to in ("", "/", "//", "~", "_"):
         raise BadRequest("the path names no resource: send e.g. /<CSE name>/<AE name>")
     return to
 
@@ -175,26 +206,7 @@ _HTTP_NO_CONTENT = 204
 Encoded = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
-def answer_media_type(headers: Headers) -> str:
-    """The media type the originator wants its answer in: its Accept, else what it sent, else JSON.
-
-    Raises:
-        NotAcceptable: this CSE writes nothing of what Accept names.
-    """
-    accept = ""
-    default = MEDIA_TYPES["json"]
-    for name, value in headers:
-        name = name.lower()
-        if name == b"accept":
-            text = value.decode("ascii", "replace")
-            accept = f"{accept},{text}" if accept else text
-        elif name == b"content-type" and value[:16].lower() != b"application/json":
-            media_type = value.decode("ascii", "replace").partition(";")[0].strip().lower()
-            default = MEDIA_TYPES[SERIALISATIONS.get(media_type, "json")]
-    return choose_media_type(accept, default) if accept else default
-
-
-def encode_response(response: Response, media_type: str = "application/json") -> Encoded:
+def encode_response(response: Response, media_type: str = _DEFAULT_TYPE) -> Encoded:
     """Status, headers and body of the HTTP response that carries a response primitive (TS-0009 clause 6.3, 6.4).
 
     Args:
@@ -264,16 +276,23 @@ def encode_error(error: CseError, headers: Headers, method: str = "") -> Encoded
         headers: of the request: where X-M2M-RVI and Accept are looked up once more.
         method: of the request, to tell the allowed ones when this one is not.
     """
-    release = next((value for name, value in headers if name.lower() == b"x-m2m-rvi"), None)
-    try:
-        media_type = answer_media_type(headers)
-    except CseError:
-        media_type = MEDIA_TYPES["json"]
+    release = accept = content_type = ""
+    for name, value in headers:
+        text = value.decode("utf-8", "replace").strip()
+        if name == b"x-m2m-rvi":
+            release = text
+        elif name == b"accept":
+            accept = f"{accept},{text}" if accept else text
+        elif name == b"content-type":
+            content_type = text
+    media_type = _DEFAULT_TYPE
+    with contextlib.suppress(CseError):
+        media_type = _answer_type(accept, content_type)
     response = Response(
         error.status,
         request_id=error.request_id,
         content={"m2m:dbg": error.debug},
-        release=release.decode("utf-8", "replace").strip() or None if release is not None else None,
+        release=release or None,
     )
     status, answer, body = encode_response(response, media_type)
     if method not in _METHODS and method:
@@ -362,11 +381,13 @@ def _sendable(name: str, value: str) -> str:
 
 def _full_url(request: Request, url: str) -> str:
     parts = urlsplit(url)
-    pairs = query_pairs(request)
-    attribute = request.to.partition("#")[2]
-    if attribute:
-        pairs.append(("atrl", attribute))
-    query = "&".join(f"{quote(name, safe='')}={quote(value, safe=':/,*')}" for name, value in pairs)
+    # Peers expect the attributes of a partial retrieve joined; short names hold nothing that needs an escape.
+    attributes = [*(request.attribute_list or []), *filter(None, [request.to.partition("#")[2]])]
+    pairs = [f"atrl={'+'.join(quote(name, safe='') for name in attributes)}"] if attributes else []
+    pairs += [
+        f"{quote(name, safe='')}={quote(value, safe=':/,*')}" for name, value in query_pairs(request) if name != "atrl"
+    ]
+    query = "&".join(pairs)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path_of(request.to), query=query, fragment=""))
 
 

@@ -142,7 +142,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._address = ""
         self._phase = _IDLE
         self._since_s = guard.now_s
+        #: of an unfinished head, what came in later pieces than its first
         self._head_bytes = 0
+        self._chunk_bytes = 0
         self._body_bytes = 0
         self._refusal: tuple[int, str] | None = None
 
@@ -163,8 +165,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless the connection is being closed."""
-        if self._refusal is None:
-            super().data_received(data)
+        if self._refusal is not None:
+            return
+        self._chunk_bytes = len(data)
+        if self._phase == _HEAD:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._phase == _HEAD and self._head_bytes > self._guard.limits.head_bytes and self._refusal is None:
+            self.refuse(431, self._head_limits())
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser would not read."""
@@ -209,33 +217,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """A piece of the request target."""
-        self._head_bytes += len(url)
-        if self._head_bytes > self._guard.limits.line_bytes:
-            self._refuse_head(414, f"the request target is longer than {self._guard.limits.line_bytes} bytes")
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field, which httptools hands over in one piece."""
-        size_bytes = len(name) + len(value) + 4
-        self._head_bytes += size_bytes
-        limits = self._guard.limits
-        headers = self.headers
-        if (
-            size_bytes > limits.line_bytes
-            or self._head_bytes > limits.head_bytes
-            or len(headers) >= limits.header_count
-        ):
-            self._refuse_head(
-                431,
-                f"the header fields are beyond {limits.header_count} or {limits.head_bytes} bytes, "
-                f"or one of them beyond {limits.line_bytes} bytes",
-            )
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """The head is complete."""
+        limits = self._guard.limits
+        headers = self.headers
+        if len(self.url) > limits.line_bytes:
+            self._refuse_head(414, f"the request target is longer than {limits.line_bytes} bytes")
+        # Only a head that came in more bytes than a line may have can be beyond a limit in bytes.
+        long = self._head_bytes + self._chunk_bytes > limits.line_bytes
+        if len(headers) > limits.header_count or (long and self._head_too_large()):
+            self._refuse_head(431, self._head_limits())
         self._phase = _BODY
         self._since_s = self._guard.now_s
         self._body_bytes = 0
@@ -257,6 +248,18 @@ class GuardedProtocol(HttpToolsProtocol):
             self._phase = _IDLE
             self._since_s = self._guard.now_s
         super().on_response_complete()
+
+    def _head_too_large(self) -> bool:
+        limits = self._guard.limits
+        sizes = [len(name) + len(value) + 4 for name, value in self.headers]
+        return max(sizes, default=0) > limits.line_bytes or sum(sizes) + len(self.url) > limits.head_bytes
+
+    def _head_limits(self) -> str:
+        limits = self._guard.limits
+        return (
+            f"the head of the request is beyond {limits.header_count} header fields or {limits.head_bytes} bytes, "
+            f"or one field beyond {limits.line_bytes} bytes"
+        )
 
     def _refuse_head(self, status: int, debug: str) -> None:
         self.refuse(status, debug)

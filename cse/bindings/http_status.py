@@ -5,7 +5,7 @@ Codes of Release 4 and later have no published mapping; theirs follow the class 
 
 from cse.onem2m.status import Status
 
-#: HTTP status of every response status code (TS-0009 clause 6.3.2); the code itself travels in X-M2M-RSC
+#: the status line; the code itself travels in X-M2M-RSC
 HTTP_STATUS: dict[Status, int] = {
     Status.ACCEPTED: 202,
     Status.ACCEPTED_NONBLOCKING_SYNC: 202,
