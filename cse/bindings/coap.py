@@ -1,0 +1,154 @@
+"""The CoAP binding: a server over its own message layer, and the sending side on aiocoap (TS-0008; ADR 0007)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from dataclasses import dataclass, field
+
+from cse.bindings.coap_blockwise import BlockLimits, Blockwise, has_blocks, overloaded
+from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, encode_response, reply_style
+from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
+from cse.bindings.coap_message import Message
+from cse.onem2m.errors import CseError, InternalServerError
+from cse.onem2m.primitives import Operation, Request
+from cse.ports import Serve
+
+_log = logging.getLogger(__name__)
+_RECEIVE_BUFFER_BYTES = 1 << 20
+
+
+class BindError(Exception):
+    """A server could not take its address. The message is one line that says what to mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoapLimits:
+    """What a CoAP server may take.
+
+    Attributes:
+        in_flight: requests being worked on; more are answered 5.03.
+        stop_after_s: how long ``stop`` waits for them.
+        blocks: bounds of block transfers.
+        exchanges: times and bounds of the message layer.
+    """
+
+    in_flight: int = 512
+    stop_after_s: float = 2.0
+    blocks: BlockLimits = field(default_factory=BlockLimits)
+    exchanges: ExchangeLimits = field(default_factory=ExchangeLimits)
+
+
+class CoapServer:
+    """Answers oneM2M requests over CoAP: for a CSE, and for an AE that listens for notifications.
+
+    Args:
+        serve: is called with each request.
+        host: address to listen on.
+        port: UDP port, 0 for a free one.
+        limits: bounds.
+        lenient: tolerate dialects, the older option numbers among them.
+    """
+
+    def __init__(
+        self, serve: Serve, host: str, port: int, *, limits: CoapLimits | None = None, lenient: bool = True
+    ) -> None:
+        self._serve = serve
+        self._host = host
+        self._port = port
+        self._limits = limits or CoapLimits()
+        self._lenient = lenient
+        self._blocks = Blockwise(self._limits.blocks)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            BindError: the address is in use or not of this machine.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._transport, _ = await self._loop.create_datagram_endpoint(
+                lambda: ExchangeEndpoint(self._on_request, self._limits.exchanges),
+                local_addr=(self._host, self._port),
+            )
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BindError(
+                f"CoAP cannot listen on {self._host} port {self._port}/udp ({reason}): "
+                "stop what uses it, or set another address"
+            ) from error
+        handle = self._transport.get_extra_info("socket")
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        self._port = self._transport.get_extra_info("sockname")[1]
+
+    @property
+    def url(self) -> str:
+        """Where this server is reached, e.g. ``coap://127.0.0.1:5683``."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"coap://{host}:{self._port}"
+
+    async def stop(self) -> None:
+        """Let the requests in flight finish for a moment, then close."""
+        if self._transport is None:
+            return
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._limits.stop_after_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._transport.close()
+        self._transport = None
+
+    def _on_request(self, exchange: Exchange) -> None:
+        message = exchange.message
+        if has_blocks(message) or len(message.payload) > self._limits.blocks.body_bytes:
+            whole, answer = self._blocks.take(exchange.peer, message, self._now())
+            if whole is None:
+                exchange.respond(answer)
+                return
+            message = whole
+        style = reply_style(message, lenient=self._lenient)
+        try:
+            request = decode_request(message, style, lenient=self._lenient)
+        except CseError as error:
+            self._answer(exchange, encode_error(error, style))
+            return
+        except Exception:
+            self._answer(exchange, self._failure(style))
+            return
+        if len(self._tasks) >= self._limits.in_flight:
+            exchange.respond(overloaded("too many requests at a time: try again later"))
+            return
+        host = str(exchange.peer[0])
+        request.peer_address = host.removeprefix("::ffff:").partition("%")[0]
+        request.binding = "coap"
+        assert self._loop is not None
+        task = self._loop.create_task(self._work(exchange, request, style))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, exchange: Exchange, request: Request, style: ReplyStyle) -> None:
+        try:
+            response = await self._serve(request)
+            answer = encode_response(response, style, Operation(request.operation))
+        except Exception:
+            answer = self._failure(style)
+        self._answer(exchange, answer)
+
+    def _failure(self, style: ReplyStyle) -> Message:
+        _log.exception("request %s over CoAP failed", style.request_id)
+        return encode_error(InternalServerError("the CSE failed on this request; its log says why"), style)
+
+    def _answer(self, exchange: Exchange, answer: Message | None) -> None:
+        if answer is not None:
+            answer = self._blocks.give(exchange.peer, exchange.message, answer, self._now())
+        exchange.respond(answer)
+
+    def _now(self) -> float:
+        assert self._loop is not None
+        return self._loop.time()
