@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paho.mqtt.client import MQTTMessage
-
 from cse.bindings import mqtt_codec as codec
 from cse.bindings import primitive_codec as primitives
+from cse.bindings.mqtt_acks import Delivery, OrderedAcks
 from cse.bindings.mqtt_brokers import OtherBrokers
 from cse.bindings.mqtt_codec import Topic
 from cse.bindings.mqtt_connection import BrokerConnection, BrokerUnavailable, Guard, LinkState
 from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFilter, Key
+from cse.bindings.mqtt_engine import Incoming
 from cse.bindings.mqtt_limits import MqttCounters, MqttLimits
 from cse.bindings.mqtt_sender import MqttSender
 from cse.onem2m.errors import BadRequest, CseError, InternalServerError, OriginatorHasNotRegistered
@@ -29,45 +29,41 @@ from cse.ports import Send, Serve
 
 _log = logging.getLogger(__name__)
 
+_KNOWN_TOPICS = 4096
+
 
 class MqttStartError(OSError):
     """The binding cannot start. The message says in one line what to mend."""
 
 
-@dataclass(slots=True, eq=False)
-class _Delivery:
-    """A message the broker waits to be acknowledged."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A topic of a message, taken apart, and where a request on it is answered."""
 
-    mid: int
-    generation: int
-    taken_s: float
-    started: bool = False
-    done: bool = False
+    text: str
+    topic: Topic
+    answer: str
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     """A request that was read and not yet started."""
 
-    topic: Topic
-    prefix: str
-    payload: bytes
-    delivery: _Delivery | None
-    mid: int
-    redelivered: bool
+    place: _Place
+    message: Incoming
+    delivery: Delivery | None
 
 
 @dataclass(slots=True, eq=False)
 class _Reply:
     """How and where a request is answered."""
 
-    topic: Topic
-    prefix: str
-    delivery: _Delivery | None
+    place: _Place
+    delivery: Delivery | None
     wrapped: bool = False
     release: str | None = None
     key: Key | None = None
-    answered: Answered[_Delivery | None] | None = None
+    answered: Answered[Delivery | None] | None = None
 
 
 def _forget_state(_state: LinkState, _words: str) -> None:
@@ -133,13 +129,12 @@ class MqttBinding:
         self._sender = MqttSender(
             self.broker, self._own, self._others, self._prefixes, lenient=lenient, note=self._note
         )
+        self._places: dict[bytes, _Place] = {}
         self._waiting: deque[_Waiting] = deque()
-        self._unacknowledged: deque[_Delivery] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        self._duplicates: DuplicateFilter[_Delivery | None] = DuplicateFilter(
+        self._duplicates: DuplicateFilter[Delivery | None] = DuplicateFilter(
             self._limits.duplicates, self._limits.duplicates_bytes, self._limits.duplicates_s
         )
-        self._watch: asyncio.TimerHandle | None = None
         self._stopping = False
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -157,6 +152,7 @@ class MqttBinding:
         """
         self._loop = asyncio.get_running_loop()
         self._stopping = False
+        self._acks = OrderedAcks(self._acknowledge, self.counters, self._limits)
         link = BrokerConnection(
             self.broker,
             self.client_id,
@@ -185,8 +181,7 @@ class MqttBinding:
             _, late = await asyncio.wait(self._running, timeout=timeout_s)
             for task in late:
                 task.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        self._acks.close()
         await self._others.close()
         if self._link is not None:
             await self._link.stop(timeout_s)
@@ -211,19 +206,13 @@ class MqttBinding:
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
-    def _receive(self, link: BrokerConnection, message: MQTTMessage) -> None:
+    def _receive(self, link: BrokerConnection, message: Incoming) -> None:
         """Take a message; never raises, or paho would give up the connection."""
         delivery = None
-        if message.qos and link is self._link:
+        if message.mid and link is self._link:
             if self._stopping:
                 return  # stays with the broker
-            delivery = _Delivery(message.mid, link.generation, self._loop.time())
-            queue = self._unacknowledged
-            if queue and queue[-1].generation != delivery.generation:
-                queue.clear()  # the broker sends those again
-            queue.append(delivery)
-            if len(queue) >= self._limits.window and self._watch is None:
-                self._watch = self._loop.call_later(self._limits.patience_s, self._relieve)
+            delivery = self._acks.take(message.mid, link.generation)
         try:
             ignored = self._sort(message, delivery)
         except Exception:
@@ -234,26 +223,18 @@ class MqttBinding:
         if ignored:
             self.counters.ignored[ignored] += 1
         if delivery is not None:
-            self._finish(delivery)
-        elif message.qos:
+            self._acks.finish(delivery)
+        elif message.mid:
             link.ack(message.mid, link.generation)
 
-    def _sort(self, message: MQTTMessage, delivery: _Delivery | None) -> str | None:
+    def _sort(self, message: Incoming, delivery: Delivery | None) -> str | None:
         """Give a message to who handles it: None while it waits, else why it was ignored, "" when it is done."""
         if message.retain:
             return "retained"
-        try:
-            text = message.topic
-        except UnicodeDecodeError:
+        place = self._places.get(message.topic) or self._place(message.topic)
+        if place is None:
             return "topic"
-        topic, prefix = None, ""
-        for prefix in self._prefixes:
-            topic = codec.parse_topic(text, prefix, lenient=self._lenient)
-            if topic is not None:
-                break
-        if topic is None:
-            return "topic"
-        payload = bytes(message.payload)  # it is bytes already: no copy
+        topic, payload = place.topic, message.payload
         if len(payload) > self._limits.readable_bytes:
             return "too large"
         if topic.kind not in codec.ANSWERS:
@@ -262,10 +243,26 @@ class MqttBinding:
             return "not for us"
         if self._stopping:
             return "stopping"
-        self._waiting.append(_Waiting(topic, prefix, payload, delivery, message.mid, bool(message.dup)))
+        self._waiting.append(_Waiting(place, message, delivery))
         self._pump()
         if len(self._waiting) > self._limits.waiting and self._link is not None:
             self._link.hold(True)
+        return None
+
+    def _place(self, text: bytes) -> _Place | None:
+        """A topic taken apart, and remembered while few are known: senders use few topics."""
+        try:
+            topic_text = text.decode()
+        except UnicodeDecodeError:
+            return None
+        for prefix in self._prefixes:
+            topic = codec.parse_topic(topic_text, prefix, lenient=self._lenient)
+            if topic is not None:
+                answer = topic.answer().text(prefix) if topic.kind in codec.ANSWERS else ""
+                if len(self._places) >= _KNOWN_TOPICS:
+                    self._places.clear()
+                place = self._places[text] = _Place(topic_text, topic, answer)
+                return place
         return None
 
     def _pump(self) -> None:
@@ -278,13 +275,13 @@ class MqttBinding:
 
     def _begin(self, taken: _Waiting) -> None:
         self.counters.taken += 1
-        reply = _Reply(taken.topic, taken.prefix, taken.delivery)
+        reply = _Reply(taken.place, taken.delivery)
         if taken.delivery is not None:
             taken.delivery.started = True
         try:
             request = self._decode(taken, reply)
         except CseError as error:
-            self._refuse(reply, error, taken.payload)
+            self._refuse(reply, error, taken.message.payload)
             return
         if self._repeated(request, taken, reply):
             return
@@ -298,7 +295,7 @@ class MqttBinding:
             self._pump()
 
     def _decode(self, taken: _Waiting, reply: _Reply) -> Request:
-        topic, payload = taken.topic, taken.payload
+        topic, payload = taken.place.topic, taken.message.payload
         if not topic.type:
             self._note("topic without type")
         value = codec.load(payload, topic.serialisation)
@@ -337,11 +334,11 @@ class MqttBinding:
             return False
         known = self._duplicates
         now_s = self._loop.time()
-        key = known.key(taken.topic.text(taken.prefix), taken.payload)
+        key = known.key(taken.place.text, taken.message.payload)
         unique = request.originating_time is not None or len(request.request_id) >= UNIQUE_ID_LENGTH
-        earlier = known.find(key, taken.mid, now_s, unique=unique, redelivered=taken.redelivered)
+        earlier = known.find(key, taken.message.mid, now_s, unique=unique, redelivered=taken.message.dup)
         if earlier is None:
-            reply.key, reply.answered = key, known.add(key, taken.mid, now_s)
+            reply.key, reply.answered = key, known.add(key, taken.message.mid, now_s)
             return False
         self.counters.repeated += 1
         if earlier.payload is None:
@@ -372,7 +369,7 @@ class MqttBinding:
             self._answer(reply, self._failure(error, request_id, reply.release))
         else:
             self.counters.ignored["unreadable"] += 1
-            self._finish(reply.delivery)
+            self._acks.finish(reply.delivery)
 
     def _answer(self, reply: _Reply, response: Response) -> None:
         payload = b""
@@ -381,47 +378,23 @@ class MqttBinding:
             value.setdefault("fr", self.entity_id)
             if reply.wrapped:
                 value = {"m2m:rsp": value}
-            payload = codec.dump(value, reply.topic.serialisation)
-        waiters: list[_Delivery | None] = []
+            payload = codec.dump(value, reply.place.topic.serialisation)
+        waiters: list[Delivery | None] = []
         if reply.answered is not None and reply.key is not None:
             waiters = self._duplicates.settle(reply.answered, payload, reply.key)
         self._publish(reply, payload)
         for delivery in waiters:
-            self._finish(delivery)
+            self._acks.finish(delivery)
 
     def _publish(self, reply: _Reply, payload: bytes) -> None:
         """Publish a response, then acknowledge the request. Both leave in one write, in this order."""
         if payload and self._link is not None:
             try:
-                self._link.publish(reply.topic.answer().text(reply.prefix), payload)
+                self._link.publish(reply.place.answer, payload)
             except BrokerUnavailable as error:
                 _log.warning("mqtt: a response is lost: %s", error)
-        self._finish(reply.delivery)
+        self._acks.finish(reply.delivery)
 
-    def _finish(self, delivery: _Delivery | None) -> None:
-        """A message is done: acknowledge it, and those after it that waited for it."""
-        if delivery is None:
-            return
-        delivery.done = True
-        queue = self._unacknowledged
-        while queue and queue[0].done:
-            self._acknowledge(queue.popleft())
-
-    def _acknowledge(self, delivery: _Delivery) -> None:
+    def _acknowledge(self, mid: int, generation: int) -> None:
         if self._link is not None:
-            self._link.ack(delivery.mid, delivery.generation)
-
-    def _relieve(self) -> None:
-        """Acknowledge slow requests early when so many wait behind them that the broker would send no more.
-
-        Without this, requests that wait for an answer over this very connection would wait in vain.
-        """
-        self._watch = None
-        queue, before_s = self._unacknowledged, self._loop.time() - self._limits.patience_s
-        while len(queue) >= self._limits.window and queue[0].started and queue[0].taken_s <= before_s:
-            self.counters.acknowledged_early += not queue[0].done
-            self._acknowledge(queue.popleft())
-        while queue and queue[0].done:
-            self._acknowledge(queue.popleft())
-        if len(queue) >= self._limits.window and not self._stopping:
-            self._watch = self._loop.call_later(self._limits.patience_s, self._relieve)
+            self._link.ack(mid, generation)

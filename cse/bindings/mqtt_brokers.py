@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from paho.mqtt.client import MQTTMessage
-
 from cse.bindings.mqtt_codec import BrokerUrl
 from cse.bindings.mqtt_connection import BrokerConnection, BrokerUnavailable, Guard, LinkState
+from cse.bindings.mqtt_engine import Incoming
 
 #: where a message came in: its connection, and the prefixes its topic may have
-OnMessage = Callable[[BrokerConnection, MQTTMessage], None]
+OnMessage = Callable[[BrokerConnection, Incoming], None]
 
 
 @dataclass(slots=True)

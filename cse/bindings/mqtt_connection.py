@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any
 
-from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
 
 from cse.bindings.mqtt_codec import BrokerUrl
+from cse.bindings.mqtt_engine import Engine, Incoming
 from cse.bindings.mqtt_stream import Stream
 
 _log = logging.getLogger(__name__)
@@ -48,25 +49,6 @@ class BrokerUnavailable(OSError):
     """The broker cannot be used. The message says why, and what to mend."""
 
 
-class _Engine(Client):
-    """paho on a stream that is connected already."""
-
-    stream: Stream | None = None
-
-    def _create_socket(self) -> Any:
-        return self.stream
-
-    def forget(self, mid: int) -> None:
-        """Do not send a message again after the next connect."""
-        with self._out_message_mutex:
-            self._out_messages.pop(mid, None)
-
-    @property
-    def unsent(self) -> int:
-        """Messages the broker has not acknowledged."""
-        return len(self._out_messages)
-
-
 class BrokerConnection:
     """A connection to one broker that comes back by itself.
 
@@ -89,7 +71,7 @@ class BrokerConnection:
         client_id: str,
         filters: list[str],
         *,
-        on_message: Callable[[MQTTMessage], None],
+        on_message: Callable[[Incoming], None],
         on_ready: Callable[[], None],
         on_state: Callable[[LinkState, str], None],
         clean_session: bool,
@@ -116,8 +98,8 @@ class BrokerConnection:
         self._keeper: asyncio.Task[None] | None = None
         self._engine = self._make_engine(clean_session)
 
-    def _make_engine(self, clean_session: bool) -> _Engine:
-        engine = _Engine(
+    def _make_engine(self, clean_session: bool) -> Engine:
+        engine = Engine(
             CallbackAPIVersion.VERSION2,
             self.client_id,
             clean_session=clean_session,
@@ -132,8 +114,8 @@ class BrokerConnection:
         engine.on_connect = self._connected
         engine.on_disconnect = lambda *_: self._gone.set()
         engine.on_subscribe = self._subscribed
-        engine.on_publish = self._published
-        engine.on_message = lambda _client, _data, message: self._on_message(message)
+        engine.on_puback = self._published
+        engine.on_incoming = self._on_message
         engine.on_socket_register_write = lambda *_: self._flush_soon()
         return engine
 
@@ -375,19 +357,16 @@ class BrokerConnection:
         if answer is not None and not answer.done():
             answer.set_result([int(code.value) for code in codes])
 
-    def _published(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+    def _published(self, mid: int) -> None:
         if self._acknowledged:
             answer = self._acknowledged.get(mid)
             if answer is not None and not answer.done():
                 answer.set_result(None)
-        if self._stopping and self._engine.unsent <= 1:  # paho forgets this one after the callback
+        if self._stopping and not self._engine.unsent:
             self._drained.set()
 
-    def _read(self) -> None:
-        stream = self._stream
-        while stream is not None and stream is self._stream and stream.has_data:
-            if self._engine.loop_read():
-                return
+    def _read(self, data: bytes) -> bytes:
+        return self._engine.feed(data)
 
     def _ended(self, stream: Stream) -> None:
         if stream is self._stream:  # and not one that was given up before

@@ -1,4 +1,4 @@
-"""What bounds the MQTT binding, and what it counts ."""
+"""What bounds the MQTT binding, and what it counts (TS-0010)."""
 
 from __future__ import annotations
 
