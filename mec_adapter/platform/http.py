@@ -272,7 +272,7 @@ def _from_http(request: Request, error: HTTPException) -> Problem:
 def allowed_methods(request: Request) -> list[str]:
     """Return the methods of the resource the request names, from the published description."""
     found: set[str] = set()
-    path = request.url.path
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     for template, operations in request.app.openapi()["paths"].items():
         pattern = re.sub(r"\{[^}]+\}", "[^/]+", template)
         if re.fullmatch(pattern, path):

@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mec_adapter.platform import app_support, iot, management, service_mgmt
 from mec_adapter.platform.config import PlatformConfig, check
-from mec_adapter.platform.http import add_error_handlers
+from mec_adapter.platform.http import add_error_handlers, problem_response
+from mec_adapter.platform.problems import NotFound
 from mec_adapter.platform.shell import Platform
 
 _APIS: tuple[tuple[APIRouter, str], ...] = (
@@ -51,16 +55,42 @@ def create_app(config: PlatformConfig, clock: Callable[[], float] | None = None)
         version="1.0.0",
         docs_url=None,
         redoc_url=None,
-        openapi_url=f"{config.prefix}/openapi.json",
+        openapi_url="/openapi.json",
+        root_path=config.prefix,
         redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.platform = platform
     add_error_handlers(app)
-    for router, path in _APIS:
-        app.include_router(router, prefix=config.prefix + path)
+    app.router.routes.extend(_routes())
+    if config.prefix:
+        app.add_middleware(_OnlyBelow, prefix=config.prefix)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
+
+
+@functools.cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Return the routes of all APIs; they hold no state, so all platforms of a process share them."""
+    every = APIRouter()
+    for router, path in _APIS:
+        every.include_router(router, prefix=path)
+    return tuple(every.routes)
+
+
+class _OnlyBelow:
+    """ASGI middleware: what is not below the prefix is not there."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not str(scope["path"]).startswith(self._prefix + "/"):
+            missing = NotFound(f"no resource has this path; all are below {self._prefix}")
+            await problem_response(Request(scope), missing)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _description(app: FastAPI) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Platform:
         if self.config.public_url is not None:
             return self.config.public_url.rstrip("/") + self.config.prefix
         if request is not None:
-            return str(request.base_url).rstrip("/") + self.config.prefix
+            return str(request.base_url).rstrip("/")
         scheme = "https" if self.config.tls_certificate else "http"
         return f"{scheme}://{self.config.host}:{self.config.port}{self.config.prefix}"
 
