@@ -261,7 +261,7 @@ class Tree(ABC):
         ):
             raise Conflict(f"{parent.resource.path} already has a child named {rn!r}: choose another resourceName")
 
-    def _attach(self, node: Node, *, youngest: bool = True) -> None:
+    def _attach(self, node: Node, *, youngest: bool = True, expiring: bool = True) -> None:
         resource = node.resource
         node.alive = True
         self._nodes[resource.ri] = node
@@ -283,7 +283,7 @@ class Tree(ABC):
                 for value in values_of(resource.attributes[name]):
                     index.add(value, node)
         et = resource.attributes.get("et")
-        if et is not None:
+        if et is not None and expiring:
             self._expiry.add(et, node.sequence, node)
 
     def _detach(self, node: Node) -> None:
