@@ -54,6 +54,7 @@ class Settings:
         poa: the points of access advertised on the CSEBase.
         serialisations: media types advertised in csz.
         admin: originators with full access ("" entries never match).
+        believe_originators: an originator need not prove who it is (profile insecure-dev).
         open_registration: any AE may register (profile insecure-dev).
         allowed_originators: AE-ID patterns that may register when registration is not open.
         max_expiration_s: longest life time a resource may ask for, in seconds.
@@ -74,6 +75,7 @@ class Settings:
     poa: tuple[str, ...] = ()
     serialisations: tuple[str, ...] = ("application/json", "application/cbor")
     admin: tuple[str, ...] = ()
+    believe_originators: bool = True
     open_registration: bool = True
     allowed_originators: tuple[str, ...] = ()
     max_expiration_s: float = 5 * 365 * 86400.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cse.core.context import RequestContext
 from cse.onem2m.addressing import is_entity_id
-from cse.onem2m.errors import BadRequest, ReleaseVersionNotSupported, RequestTimeout
+from cse.onem2m.errors import BadRequest, ReleaseVersionNotSupported, RequestTimeout, SecurityAssociationRequired
 from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.primitives import Operation, Request
 from cse.onem2m.timestamps import absolute_time, is_timestamp
@@ -29,6 +29,11 @@ def check_request(ctx: RequestContext) -> None:
             raise BadRequest("the originator (fr, X-M2M-Origin) is missing: send your AE-ID, e.g. Cmy-ae")
     elif not is_entity_id(request.originator):
         raise BadRequest(f"the originator {request.originator!r} is no AE-ID or CSE-ID: send e.g. Cmy-ae or /cse-id")
+    if request.binding and not request.credential and not ctx.settings.believe_originators:
+        raise SecurityAssociationRequired(
+            "this CSE believes no originator that has not proved who it is: connect with credentials, or start the CSE "
+            "with --insecure-dev for development"
+        )
     if request.operation is Operation.CREATE:
         if request.resource_type is None:
             raise BadRequest("the resource type (ty) is missing: a CREATE must say what to create, e.g. ty=3")

@@ -74,7 +74,8 @@ def _check_privilege(ctx: RequestContext, parent: Resource, number: int) -> None
         )
     if number == SUBSCRIPTION and not access_control.decide(ctx, parent, Privilege.RETRIEVE, ctx.originator):
         raise OriginatorHasNoPrivilege(
-            f"originator {ctx.originator!r} may not subscribe to {parent.path!r}: that also needs RETRIEVE (acop 2) there"
+            f"originator {ctx.originator!r} may not subscribe to {parent.path!r}: that also needs "
+            "RETRIEVE (acop 2) there"
         )
 
 

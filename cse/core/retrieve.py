@@ -47,8 +47,8 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
     privilege = Privilege.DISCOVERY if discovery else Privilege.RETRIEVE
     if not access_control.decide(ctx, resource, privilege, ctx.originator):
         raise OriginatorHasNoPrivilege(
-            f"originator {ctx.originator!r} may not {privilege.name} {resource.path!r}: it needs acop {int(privilege)} in "
-            "an accessControlPolicy of that resource"
+            f"originator {ctx.originator!r} may not {privilege.name} {resource.path!r}: it needs "
+            f"acop {int(privilege)} in an accessControlPolicy of that resource"
         )
     if discovery:
         return discover(ctx, resource, rcn)

@@ -101,7 +101,8 @@ def _settle_members(ctx: Context, attributes: dict[str, Any], members: Iterable[
     most = attributes["mnm"]
     if len(kept) > min(most, _MOST_MEMBERS):
         raise MaxNumberOfMemberExceeded(
-            f"the group would have {len(kept)} members, more than {min(most, _MOST_MEMBERS)} (mnm): raise mnm or send fewer"
+            f"the group would have {len(kept)} members, more than "
+            f"{min(most, _MOST_MEMBERS)} (mnm): raise mnm or send fewer"
         )
     fitting = [member for member in kept if not ctx.is_local(member) or _fits(ctx, attributes, member)]
     attributes["mid"] = fitting

@@ -1,0 +1,266 @@
+"""The configuration of one CSE: defaults, a TOML file, environment variables and options, later ones winning.
+
+This is the only place that reads a file or the environment for the CSE; everybody else gets a frozen ``CseConfig``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from cse.onem2m.addressing import is_resource_name
+from cse.ports import CseType, Settings
+
+ENVIRONMENT_PREFIX = "ONEMEC_CSE_"
+_OFF = frozenset({"", "off", "none", "no"})
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_RELEASES = ("1", "2", "2a", "3", "4", "5")
+
+
+class ConfigError(Exception):
+    """The configuration cannot work. The message is one line that says what to mend."""
+
+
+def parse_seconds(value: Any) -> float:
+    """Seconds of a number, or of a text like ``10``, ``500ms``, ``30s``, ``5min``, ``2h``, ``7d``.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no time span: write e.g. 30s, 5min, 2h, 7d")
+    return float(match.group(1)) * _UNIT_S[match.group(2)]
+
+
+_Texts = Annotated[tuple[str, ...], NoDecode]
+
+
+class CseConfig(BaseSettings):
+    """Everything that can be set about a CSE. Times are seconds; addresses are ``host:port`` or empty for "off"."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX)
+
+    type: CseType = Field(CseType.IN, description="kind of CSE: IN, MN or ASN")
+    id: str = Field("/id-in", description="CSE-ID with leading slash")
+    name: str = Field("cse-in", description="resourceName of the CSEBase")
+    sp_id: str = Field("//onemec.local", description="M2M-SP-ID with leading //")
+    http: str = Field("127.0.0.1:8080", description="HTTP address host:port, or off")
+    mqtt: str = Field("", description="URL of the MQTT broker, or off")
+    coap: str = Field("", description="CoAP address host:port, or off")
+    poa: _Texts = Field((), description="advertised points of access; default: the addresses above")
+    store: str = Field("memory", description="memory, sqlite:///relative.db or sqlite:////absolute.db")
+    registrar: str = Field("", description="URL of the registrar CSE (MN and ASN), e.g. http://127.0.0.1:8080")
+    registrar_id: str = Field("/id-in", description="CSE-ID of the registrar CSE")
+    releases: _Texts = Field(("2a", "3", "4", "5"), description="supported release versions")
+    max_expiration_s: float = Field(5 * 365 * 86400.0, gt=0, description="longest life time of a resource")
+    default_expiration_s: float = Field(5 * 365 * 86400.0, gt=0, description="life time when none is asked for")
+    expiration_check_s: float = Field(1.0, gt=0, description="how often expired resources are looked for")
+    request_expiration_s: float = Field(300.0, gt=0, description="life time of <request> resources")
+    request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
+    registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
+    max_body_bytes: int = Field(1 << 20, ge=1024, description="largest request body")
+    profile: Literal["strict", "lenient"] = Field("strict", description="strict: by the book; lenient: old clients too")
+    insecure_dev: bool = Field(False, description="believe originators without credentials (development)")
+    admin: _Texts = Field((), description="originators with full access (insecure-dev only)")
+    allowed_originators: _Texts = Field((), description="AE-ID patterns that may register")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
+
+    @field_validator("http", "coap", "mqtt", "registrar", mode="before")
+    @classmethod
+    def _off_is_empty(cls, value: Any) -> Any:
+        return "" if isinstance(value, str) and value.lower() in _OFF else value
+
+    @field_validator(
+        "max_expiration_s", "default_expiration_s", "expiration_check_s", "request_expiration_s", "request_timeout_s",
+        "registration_check_s", mode="before",
+    )
+    @classmethod
+    def _spans(cls, value: Any) -> float:
+        return parse_seconds(value)
+
+    @field_validator("poa", "releases", "admin", "allowed_originators", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", "profile", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper().removesuffix("-CSE") if isinstance(value, str) else value
+
+    @field_validator("id", "registrar_id")
+    @classmethod
+    def _cse_id(cls, value: str) -> str:
+        if not value.startswith("/") or value.startswith("//") or not is_resource_name(value[1:]):
+            raise ValueError(f"{value!r} is no CSE-ID: write a slash and a name, e.g. /id-in")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _cse_name(cls, value: str) -> str:
+        if not is_resource_name(value):
+            raise ValueError(f"{value!r} is no resource name: use letters, digits, '-', '.', '_'")
+        return value
+
+    @field_validator("sp_id")
+    @classmethod
+    def _sp(cls, value: str) -> str:
+        if not value.startswith("//") or not is_resource_name(value[2:]):
+            raise ValueError(f"{value!r} is no M2M-SP-ID: write e.g. //sp.example.org")
+        return value
+
+    @field_validator("releases")
+    @classmethod
+    def _known_releases(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [release for release in value if release not in _RELEASES]
+        if unknown or not value:
+            raise ValueError(f"unknown release {unknown[0] if unknown else ''!r}: use some of {', '.join(_RELEASES)}")
+        return tuple(sorted(set(value), key=_RELEASES.index))
+
+    @field_validator("http", "coap")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value:
+            split_address(value)
+        return value
+
+    @field_validator("mqtt")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("mqtt", "mqtts"):
+            raise ValueError(f"{value!r} is no broker: write e.g. mqtt://127.0.0.1:1883, or off")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> CseConfig:
+        if self.registrar and self.type is CseType.IN:
+            raise ValueError("an IN-CSE has no registrar: drop --registrar, or use --type MN")
+        if self.registrar and self.registrar_id == self.id:
+            raise ValueError(f"a CSE cannot register with itself: --registrar-id and --id are both {self.id}")
+        if not (self.http or self.mqtt or self.coap):
+            raise ValueError("every binding is off: give at least one of --http, --mqtt, --coap")
+        if self.name == self.id.lstrip("/"):
+            raise ValueError(f"--name {self.name!r} must differ from the CSE-ID without its slash")
+        if not self.insecure_dev:
+            if self.admin:
+                raise ValueError("--admin is believed from a header alone: it needs --insecure-dev")
+            for option, address in (("--http", self.http), ("--coap", self.coap)):
+                if address and not is_loopback(split_address(address)[0]):
+                    raise ValueError(
+                        f"{option} {address} can be reached from outside and nothing proves who an originator is: "
+                        "use a loopback address, or say --insecure-dev"
+                    )
+        return self
+
+    def settings(self, poa: tuple[str, ...]) -> Settings:
+        """What the core must know, with the points of access as they came to be."""
+        return Settings(
+            cse_type=self.type,
+            cse_id=self.id,
+            cse_name=self.name,
+            sp_id=self.sp_id,
+            releases=self.releases,
+            poa=poa,
+            admin=self.admin if self.insecure_dev else (),
+            open_registration=self.insecure_dev,
+            believe_originators=self.insecure_dev,
+            allowed_originators=self.allowed_originators,
+            max_expiration_s=self.max_expiration_s,
+            default_expiration_s=min(self.default_expiration_s, self.max_expiration_s),
+            request_expiration_s=self.request_expiration_s,
+            request_timeout_s=self.request_timeout_s,
+            lenient=self.profile == "lenient",
+            registrar=self.registrar_id if self.registrar else "",
+            in_cse_id=self.id if self.type is CseType.IN else "",
+        )
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port``, ``[v6]:port`` or ``:port``.
+
+    Raises:
+        ValueError: no port, or not a number from 0 to 65535.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is no address: write host:port, e.g. 127.0.0.1:8080")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_config(options: Mapping[str, Any], *, file: Path | None = None) -> CseConfig:
+    """Put a configuration together: options, then ``ONEMEC_CSE_<FIELD>`` variables, then the file, then defaults.
+
+    Args:
+        options: what the command line gave, by field name; None means not given.
+        file: a TOML file whose ``[cse]`` table (or top level) names fields.
+
+    Raises:
+        ConfigError: unreadable file, unknown name, or a value that cannot work.
+    """
+    section: dict[str, Any] = {}
+    if file is not None:
+        try:
+            table = tomllib.loads(file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"configuration file {file}: {error}") from error
+        section = {name.replace("-", "_"): value for name, value in table.get("cse", table).items()}
+
+    class _WithFile(CseConfig):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, EnvSettingsSource(settings_cls), InitSettingsSource(settings_cls, section)
+
+    try:
+        return _WithFile(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(_in_words(where, first)) from error
+
+
+def _in_words(where: str, error: Mapping[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {where!r}: see onemec cse --help"
+    return f"{where}: {message}" if where else message

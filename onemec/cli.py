@@ -1,0 +1,39 @@
+"""The command line ``onemec``: one file per command, found by their names (docs: README)."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from onemec import cse_command, mep_command
+
+app = typer.Typer(
+    name="onemec",
+    help="oneM2M meets MEC: an edge IoT platform (CSE), a MEC platform in a box, and what connects them.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command("cse", rich_help_panel="Parts")(cse_command.cse)
+app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if show_version:
+        print(version("onemec"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the ``onemec`` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,117 @@
+"""``onemec cse``: run one CSE."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cse.config import CseConfig, ConfigError, load_config
+from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
+
+_EXAMPLES = """
+Examples:
+
+  onemec cse --insecure-dev                      an IN-CSE on 127.0.0.1:8080, in memory
+
+  onemec cse --type IN --id /id-in --name cse-in --http 127.0.0.1:8080 --mqtt mqtt://127.0.0.1:1883
+             --coap 127.0.0.1:5683 --store sqlite:///in.db --insecure-dev --admin CAdmin
+
+  onemec cse --type MN --id /id-edge --name cse-edge --http 127.0.0.1:8081
+             --registrar http://127.0.0.1:8080 --registrar-id /id-in --insecure-dev
+
+Every option can be given as ONEMEC_CSE_<OPTION> in the environment or in a TOML file (--config);
+an option wins over the environment, the environment over the file.
+"""
+
+
+def cse(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="TOML file with a \\[cse] table.")] = None,
+    cse_type: Annotated[str | None, typer.Option("--type", help="IN, MN or ASN.")] = None,
+    cse_id: Annotated[str | None, typer.Option("--id", help="CSE-ID, e.g. /id-in.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the CSEBase, e.g. cse-in.")] = None,
+    sp_id: Annotated[str | None, typer.Option(help="M2M-SP-ID, e.g. //sp.example.org.")] = None,
+    http: Annotated[str | None, typer.Option(help="HTTP address host:port, or off.")] = None,
+    mqtt: Annotated[str | None, typer.Option(help="Broker, e.g. mqtt://127.0.0.1:1883, or off.")] = None,
+    coap: Annotated[str | None, typer.Option(help="CoAP address host:port, or off.")] = None,
+    poa: Annotated[
+        list[str] | None, typer.Option(help="Advertised point of access (repeat); default: the addresses above.")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="memory, sqlite:///file.db, sqlite:////path/file.db.")] = None,
+    registrar: Annotated[str | None, typer.Option(help="URL of the registrar CSE (MN, ASN).")] = None,
+    registrar_id: Annotated[str | None, typer.Option(help="CSE-ID of the registrar.")] = None,
+    releases: Annotated[str | None, typer.Option(help="Supported releases, e.g. 2a,3,4,5.")] = None,
+    max_expiration: Annotated[str | None, typer.Option(help="Longest life time of a resource, e.g. 30d.")] = None,
+    default_expiration: Annotated[str | None, typer.Option(help="Life time when none is asked for.")] = None,
+    expiration_check: Annotated[str | None, typer.Option(help="How often expired resources are removed.")] = None,
+    request_expiration: Annotated[str | None, typer.Option(help="Life time of <request> resources.")] = None,
+    request_timeout: Annotated[str | None, typer.Option(help="How long another entity may take to answer.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="strict: by the book; lenient: clients of older releases too.")
+    ] = None,
+    admin: Annotated[list[str] | None, typer.Option(help="Originator with full access (repeat).")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="AE-ID pattern that may register (repeat).")] = None,
+    insecure_dev: Annotated[
+        bool | None, typer.Option("--insecure-dev/--secure", help="Believe originators without credentials.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Run one oneM2M CSE until SIGTERM or Ctrl-C; prints its addresses and the word ready."""
+    options: dict[str, Any] = {
+        "type": cse_type,
+        "id": cse_id,
+        "name": name,
+        "sp_id": sp_id,
+        "http": http,
+        "mqtt": mqtt,
+        "coap": coap,
+        "poa": tuple(poa) if poa else None,
+        "store": store,
+        "registrar": registrar,
+        "registrar_id": registrar_id,
+        "releases": releases,
+        "max_expiration_s": max_expiration,
+        "default_expiration_s": default_expiration,
+        "expiration_check_s": expiration_check,
+        "request_expiration_s": request_expiration,
+        "request_timeout_s": request_timeout,
+        "profile": profile,
+        "admin": tuple(admin) if admin else None,
+        "allowed_originators": tuple(allow) if allow else None,
+        "insecure_dev": insecure_dev,
+        "log_level": log_level,
+    }
+    try:
+        loaded = load_config(options, file=config)
+    except ConfigError as error:
+        fail(str(error), 2)
+    set_up_logging(loaded.log_level, loaded.id)
+    run_until_stopped(lambda stop: _serve(loaded, stop))
+
+
+cse.__doc__ = f"{cse.__doc__}\n{_EXAMPLES}"
+
+
+async def _serve(config: CseConfig, stop: asyncio.Event) -> None:
+    from cse.app import Cse, StartError  # the bindings take half a second to import, --help should not
+
+    running = Cse(config)
+    try:
+        await running.start()
+    except StartError as error:
+        raise CannotStart(str(error)) from error
+    if config.insecure_dev:
+        errors.print(
+            "insecure-dev: originators are believed without credentials. For development on this machine only.",
+            style="bold yellow",
+        )
+    tell(f"{config.type}-CSE {config.id} ({config.name}), store {config.store}, profile {config.profile}")
+    for binding, url in running.addresses().items():
+        tell(f"  {binding:5} {url}")
+    tell("ready")
+    with contextlib.suppress(asyncio.CancelledError):
+        await stop.wait()
+    await running.stop()

@@ -1,0 +1,73 @@
+"""What every long-running command needs: a fast event loop, clean ends on signals, one clear line when it cannot go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from rich.console import Console
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class CannotStart(Exception):
+    """A start that cannot work; the message says in one line what to mend."""
+
+
+def run_until_stopped(work: Callable[[asyncio.Event], Awaitable[int | None]]) -> None:
+    """Run ``work`` under uvloop where it is installed; SIGTERM and SIGINT set its event.
+
+    Args:
+        work: returns when the event is set; its result is the exit code.
+
+    Exits the process: 0 after a signal, 1 with one line on stderr after ``CannotStart``.
+    """
+
+    async def main() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        return await work(stop) or 0
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(main())
+    except CannotStart as error:
+        fail(str(error))
+    sys.exit(code)
+
+
+def fail(message: str, code: int = 1) -> None:
+    """Say in one line why it cannot go on, and exit.
+
+    Raises:
+        SystemExit: always.
+    """
+    errors.print(f"onemec: {message}", markup=False)
+    sys.exit(code)
+
+
+def set_up_logging(level: str, name: str) -> None:
+    """Log lines of all parts to stderr, with time and the name of this process."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s", force=True
+    )
+    for noisy in ("aiocoap", "coap-server", "coap", "transitions", "amqtt", "aiohttp.access", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # absent on Windows
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def tell(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
