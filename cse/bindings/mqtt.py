@@ -135,6 +135,7 @@ class MqttBinding:
         self._duplicates: DuplicateFilter[Delivery | None] = DuplicateFilter(
             self._limits.duplicates, self._limits.duplicates_bytes, self._limits.duplicates_s
         )
+        self._acks = OrderedAcks(self._acknowledge, self.counters, self._limits)
         self._stopping = False
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -150,9 +151,7 @@ class MqttBinding:
         Raises:
             MqttStartError: the broker cannot be used; in one line what to mend.
         """
-        self._loop = asyncio.get_running_loop()
         self._stopping = False
-        self._acks = OrderedAcks(self._acknowledge, self.counters, self._limits)
         link = BrokerConnection(
             self.broker,
             self.client_id,
@@ -209,12 +208,10 @@ class MqttBinding:
     def _receive(self, link: BrokerConnection, message: Incoming) -> None:
         """Take a message; never raises, or paho would give up the connection."""
         delivery = None
-        if message.mid and link is self._link:
-            if self._stopping:
-                return  # stays with the broker
+        if message.mid and link is self._link and not self._stopping:
             delivery = self._acks.take(message.mid, link.generation)
         try:
-            ignored = self._sort(message, delivery)
+            ignored = self._sort(link, message, delivery)
         except Exception:
             _log.exception("mqtt: a message could not be taken")
             ignored = "fault"
@@ -224,10 +221,10 @@ class MqttBinding:
             self.counters.ignored[ignored] += 1
         if delivery is not None:
             self._acks.finish(delivery)
-        elif message.mid:
+        elif message.mid and link is not self._link:
             link.ack(message.mid, link.generation)
 
-    def _sort(self, message: Incoming, delivery: Delivery | None) -> str | None:
+    def _sort(self, link: BrokerConnection, message: Incoming, delivery: Delivery | None) -> str | None:
         """Give a message to who handles it: None while it waits, else why it was ignored, "" when it is done."""
         if message.retain:
             return "retained"
@@ -238,11 +235,13 @@ class MqttBinding:
         if len(payload) > self._limits.readable_bytes:
             return "too large"
         if topic.kind not in codec.ANSWERS:
-            return self._sender.take(topic, payload)
+            return self._sender.take(link, topic, payload)
+        if link is not self._link:
+            return "request from another broker"
         if topic.receiver != self._own or (topic.kind == codec.REGISTRATION_REQUEST and not self._is_cse):
             return "not for us"
         if self._stopping:
-            return "stopping"
+            return None  # stays with the broker
         self._waiting.append(_Waiting(place, message, delivery))
         self._pump()
         if len(self._waiting) > self._limits.waiting and self._link is not None:
@@ -285,7 +284,7 @@ class MqttBinding:
             return
         if self._repeated(request, taken, reply):
             return
-        task = self._loop.create_task(self._execute(request, reply))
+        task = asyncio.get_running_loop().create_task(self._execute(request, reply))
         self._running.add(task)
         task.add_done_callback(self._ended)
 
@@ -333,7 +332,7 @@ class MqttBinding:
         if request.operation is Operation.RETRIEVE:
             return False
         known = self._duplicates
-        now_s = self._loop.time()
+        now_s = asyncio.get_running_loop().time()
         key = known.key(taken.place.text, taken.message.payload)
         unique = request.originating_time is not None or len(request.request_id) >= UNIQUE_ID_LENGTH
         earlier = known.find(key, taken.message.mid, now_s, unique=unique, redelivered=taken.message.dup)

@@ -47,16 +47,14 @@ class OrderedAcks:
         self._acknowledge, self._counters = acknowledge, counters
         self._window, self._patience_s = limits.window, limits.patience_s
         self._queue: deque[Delivery] = deque()
-        self._loop = asyncio.get_running_loop()
         self._watch: asyncio.TimerHandle | None = None
-        self._closed = False
 
     def take(self, mid: int, generation: int) -> Delivery:
         """A message came in."""
         queue = self._queue
         if queue and queue[-1].generation != generation:
             queue.clear()  # the broker sends those again
-        delivery = Delivery(mid, generation, self._loop.time())
+        delivery = Delivery(mid, generation, asyncio.get_running_loop().time())
         queue.append(delivery)
         self._look_later()
         return delivery
@@ -68,10 +66,11 @@ class OrderedAcks:
             self._advance()
 
     def close(self) -> None:
-        """Acknowledge nothing early any more."""
-        self._closed = True
+        """The connection ends: what is not acknowledged now comes again later."""
+        self._queue.clear()
         if self._watch is not None:
             self._watch.cancel()
+            self._watch = None
 
     def _advance(self) -> None:
         queue = self._queue
@@ -80,12 +79,12 @@ class OrderedAcks:
             self._acknowledge(first.mid, first.generation)
 
     def _look_later(self) -> None:
-        if self._watch is None and len(self._queue) >= self._window and not self._closed:
-            self._watch = self._loop.call_later(self._patience_s, self._relieve)
+        if self._watch is None and len(self._queue) >= self._window:
+            self._watch = asyncio.get_running_loop().call_later(self._patience_s, self._relieve)
 
     def _relieve(self) -> None:
         self._watch = None
-        queue, before_s = self._queue, self._loop.time() - self._patience_s
+        queue, before_s = self._queue, asyncio.get_running_loop().time() - self._patience_s
         while len(queue) >= self._window and queue[0].started and queue[0].taken_s <= before_s:
             self._counters.acknowledged_early += not queue[0].done
             first = queue.popleft()

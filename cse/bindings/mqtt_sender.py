@@ -43,7 +43,7 @@ class MqttSender:
     ) -> None:
         self._broker, self._own, self._others, self._prefixes = broker, own, others, prefixes
         self._lenient, self._note = lenient, note
-        self._expected: dict[tuple[str, str], asyncio.Future[Response]] = {}
+        self._expected: dict[tuple[BrokerConnection, str, str], asyncio.Future[Response]] = {}
         #: the connection to the own broker, None before start and after stop
         self.link: BrokerConnection | None = None
 
@@ -119,7 +119,7 @@ class MqttSender:
 
     async def _ask(self, link: BrokerConnection, text: str, topic: Topic, send: Send) -> Response:
         request: Request = send.request
-        key = (topic.receiver, request.request_id)
+        key = (link, topic.receiver, request.request_id)
         if key in self._expected:
             raise Unreachable(f"a request {request.request_id!r} to {send.receiver} is still on its way")
         payload = codec.dump(primitives.encode_request(request), topic.serialisation)
@@ -146,7 +146,7 @@ class MqttSender:
         if prefix not in self._prefixes:
             self._prefixes.append(prefix)
 
-    def take(self, topic: Topic, payload: bytes) -> str:
+    def take(self, link: BrokerConnection, topic: Topic, payload: bytes) -> str:
         """Give a response to who waits for it; returns why it was ignored, "" when it was not."""
         if topic.originator != self._own:
             return "response to somebody else"
@@ -162,7 +162,7 @@ class MqttSender:
         except BadRequest as error:
             failure = error
             request_id = request_id or error.request_id or primitives.find_request_id(payload)
-        answer = self._expected.get((topic.receiver, request_id))
+        answer = self._expected.get((link, topic.receiver, request_id))
         if answer is None or answer.done():
             return "response nobody waits for"
         if response is not None:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from cse.onem2m.errors import BadRequest, NotImplemented
+from cse.onem2m import errors
+from cse.onem2m.errors import BadRequest
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 
@@ -255,7 +256,7 @@ def decode_request(value: Any, *, lenient: bool, note: Note = _silent) -> Reques
     """
     try:
         return _decode_request(value, lenient, note)
-    except (BadRequest, NotImplemented) as error:
+    except (BadRequest, errors.NotImplemented) as error:
         error.request_id = error.request_id or request_id(value)
         raise
 
@@ -299,7 +300,7 @@ def _decode_structured(request: Request, name: str, given: Any, lenient: bool, n
     elif lenient:
         note("unknown parameter")
     else:
-        raise NotImplementedError(f"'{name}' is no request parameter this CSE knows: leave it out")
+        raise errors.NotImplemented(f"'{name}' is no request parameter this CSE knows: leave it out")
 
 
 def _decode_response_type(request: Request, given: Any, lenient: bool, note: Note) -> None:
