@@ -17,9 +17,9 @@ from typing import Any, cast
 from uvicorn import Config, Server
 
 from cse.bindings.http_client import HttpSender
-from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response, readable_request_id
+from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
 from cse.bindings.http_connections import ConnectionGuard, HttpLimits
-from cse.onem2m.errors import BadRequest, CseError, InternalServerError
+from cse.onem2m.errors import CseError, InternalServerError
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
 
@@ -73,7 +73,7 @@ class HttpServer:
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._guard = ConnectionGuard(self._limits)
-        self._asgi = OneM2MApp(serve, self._limits.body_bytes, lenient=lenient, root_path=root_path, mounts=mounts)
+        self._asgi = OneM2MApp(serve, lenient=lenient, root_path=root_path, mounts=mounts)
         self._server: _QuietServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -146,10 +146,12 @@ class _QuietServer(Server):
 async def _listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket."""
     where = f"http: port {port} on {host}"
+    if not 0 <= port <= 65535:
+        raise BindError(f"{where} is no TCP port: choose another with --http")
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise BindError(f"{where}: {host!r} is no address of this machine: choose another with --http") from error
     listener = socket.socket(family, kind, protocol)
     try:
@@ -157,14 +159,13 @@ async def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
         listener.setblocking(False)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
-        number = getattr(error, "errno", None)
-        if number == errno.EADDRINUSE:
+        if error.errno == errno.EADDRINUSE:
             reason = "is in use: stop the other program or choose another with --http"
-        elif number == errno.EACCES:
+        elif error.errno == errno.EACCES:
             reason = "needs privileges: choose a port above 1023 with --http"
-        elif number == errno.EADDRNOTAVAIL:
+        elif error.errno == errno.EADDRNOTAVAIL:
             reason = "is no address of this machine: choose another with --http"
         else:
             reason = f"cannot be listened on ({error}): choose another with --http"
@@ -177,7 +178,6 @@ class OneM2MApp:
 
     Args:
         serve: called with every decoded request.
-        max_body_bytes: a larger body is refused while it is read.
         lenient: dialect tolerance is on.
         root_path: a path prefix that is no part of ``to``.
         mounts: other ASGI applications by path prefix.
@@ -186,14 +186,12 @@ class OneM2MApp:
     def __init__(
         self,
         serve: Serve,
-        max_body_bytes: int,
         *,
         lenient: bool,
         root_path: str = "",
         mounts: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self._serve = serve
-        self._max_body_bytes = max_body_bytes
         self._lenient = lenient
         self._root_path = root_path.rstrip("/")
         self._mounts = [(prefix.rstrip("/").encode(), app) for prefix, app in (mounts or {}).items()]
@@ -219,10 +217,8 @@ class OneM2MApp:
         try:
             message = await receive()
             body = message.get("body", b"")
-            if message.get("more_body") or len(body) > self._max_body_bytes or message["type"] != "http.request":
-                body = await self._rest_of_body(message, headers, receive)
-                if body is None:
-                    return self._too_large(headers, method)
+            if message.get("more_body", True):
+                body = await self._rest_of_body(message, receive)
             request, media_type = decode_message(
                 method, path, scope["query_string"], headers, body, self._lenient, self._root_path
             )
@@ -247,31 +243,15 @@ class OneM2MApp:
                 InternalServerError("an error inside the CSE, which is in its log", request_id), headers
             )
 
-    async def _rest_of_body(self, message: Message, headers: Any, receive: Receive) -> bytes | None:
-        """The whole body when it comes in pieces; None when it is larger than allowed."""
-        announced = next((value for name, value in headers if name == b"content-length"), b"0")
-        if int(announced) > self._max_body_bytes:
-            return None
+    async def _rest_of_body(self, message: Message, receive: Receive) -> bytes:
+        """The whole body when it comes in pieces; its size is bounded by the connection."""
         pieces = []
-        size_bytes = 0
-        while True:
-            if message["type"] != "http.request":
-                raise _Disconnected
-            piece = message.get("body", b"")
-            size_bytes += len(piece)
-            if size_bytes > self._max_body_bytes:
-                return None
-            pieces.append(piece)
+        while message["type"] == "http.request":
+            pieces.append(message.get("body", b""))
             if not message.get("more_body"):
                 return b"".join(pieces)
             message = await receive()
-
-    def _too_large(self, headers: Any, method: str) -> Encoded:
-        debug = f"the body is larger than {self._max_body_bytes} bytes: send less"
-        error = BadRequest(debug, readable_request_id(headers))
-        _, answer, body = encode_error(error, headers, method)
-        # What is left of the body is not read, so nothing can follow it on this connection.
-        return 413, [*answer, (b"Connection", b"close")], body
+        raise _Disconnected
 
     async def _serve_poll(self, serving: Awaitable[Response], receive: Receive) -> Response:
         """Serve a long poll, and drop it when its client goes away, so that what comes next is not given to nobody."""

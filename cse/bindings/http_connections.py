@@ -1,6 +1,6 @@
-"""What an HTTP connection may cost: uvicorn's protocol with limits on heads, slowness and numbers (trust.md R5, R16).
+"""What an HTTP connection may cost: uvicorn's protocol with limits on sizes, slowness and numbers (TS-0009).
 
-uvicorn bounds neither the head of a request nor how long it may take to arrive, so both are done here, in the parser's
+uvicorn bounds neither the size of a request nor how long it may take to arrive, so both are done here, in the parser's
 callbacks and by one sweep a second over the open connections.
 """
 
@@ -10,15 +10,19 @@ import asyncio
 import contextlib
 from collections import Counter
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
-import orjson
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from cse.bindings.http_codec import encode_error, readable_request_id
+from cse.onem2m.errors import BadRequest
+
 _SWEEP_S = 1.0
+_LINGER_S = 2.0
 _IDLE, _HEAD, _BODY, _ANSWERING = range(4)
 
 
@@ -146,7 +150,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._chunk_bytes = 0
         self._body_bytes = 0
-        self._refusal: tuple[int, str] | None = None
+        self._refusing = False
 
     # --- connection -----------------------------------------------------------------------------------------
 
@@ -165,33 +169,57 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless the connection is being closed."""
-        if self._refusal is not None:
+        if self._refusing:
             return
         self._chunk_bytes = len(data)
         if self._phase == _HEAD:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._phase == _HEAD and self._head_bytes > self._guard.limits.head_bytes and self._refusal is None:
+        if self._phase == _HEAD and self._head_bytes > self._guard.limits.head_bytes:
             self.refuse(431, self._head_limits())
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser would not read."""
-        if self._refusal is None:
-            self.refuse(400, "this is no well-formed HTTP/1.1 request")
+        self.refuse(400, "this is no well-formed HTTP/1.1 request")
 
     def refuse(self, status: int, debug: str, *, retry_after_s: int = 0) -> None:
-        """Answer an error outside any request, and close."""
-        self._refusal = (status, debug)
-        if self.transport.is_closing():
+        """Answer an error in place of the application, and close.
+
+        Args:
+            status: the HTTP status.
+            debug: what was wrong and what to send instead.
+            retry_after_s: when to come again, in seconds; 0 leaves it open.
+        """
+        if self._refusing or self.transport.is_closing():
             return
-        body = orjson.dumps({"m2m:dbg": debug})
-        rsc = b"" if status == 503 else b"X-M2M-RSC: 4000\r\n"
-        retry = b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b""
-        self.transport.write(
-            b"HTTP/1.1 %d %s\r\n%s%sContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-            % (status, _PHRASES[status], rsc, retry, len(body), body)
-        )
-        self.transport.close()
+        self._refusing = True
+        cycle = cast(RequestResponseCycle | None, self.cycle)
+        if cycle is not None and not cycle.response_complete:
+            if self._phase != _BODY:
+                # The answer to an earlier request is still to come; anything else would be taken for it.
+                cycle.keep_alive = False
+                return
+            if cycle.response_started or self.pipeline:
+                self.transport.close()
+                return
+            cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
+            cycle.message_event.set()
+        headers = (self.headers or []) if self._phase in (_HEAD, _BODY) else []
+        _, fields, body = encode_error(BadRequest(debug, readable_request_id(headers)), headers)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            fields = [field for field in fields if field[0] != b"X-M2M-RSC"]
+        if retry_after_s:
+            fields.append((b"Retry-After", b"%d" % retry_after_s))
+        fields.append((b"Connection", b"close"))
+        head = b"".join(b"%s: %s\r\n" % field for field in fields)
+        self.transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n" % (status, HTTPStatus(status).phrase.encode(), head) + body)
+        # Closing with unread bytes resets the connection, and the peer may never see the answer. So the rest of what
+        # it sends is read and dropped until it has seen the end, for a short while.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(_LINGER_S, self.transport.close)
 
     # --- pace -----------------------------------------------------------------------------------------------
 
@@ -227,14 +255,19 @@ class GuardedProtocol(HttpToolsProtocol):
         long = self._head_bytes + self._chunk_bytes > limits.line_bytes
         if len(headers) > limits.header_count or (long and self._head_too_large()):
             self._refuse_head(431, self._head_limits())
+        super().on_headers_complete()
         self._phase = _BODY
         self._since_s = self._guard.now_s
         self._body_bytes = 0
-        super().on_headers_complete()
+        for name, value in headers:
+            if name == b"content-length" and int(value) > limits.body_bytes:
+                self._refuse_body()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._body_bytes += len(body)
+        if self._body_bytes > self._guard.limits.body_bytes:
+            self._refuse_body()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -261,15 +294,10 @@ class GuardedProtocol(HttpToolsProtocol):
             f"or one field beyond {limits.line_bytes} bytes"
         )
 
+    def _refuse_body(self) -> None:
+        self.refuse(413, f"the body is larger than {self._guard.limits.body_bytes} bytes: send less")
+        raise _Refused
+
     def _refuse_head(self, status: int, debug: str) -> None:
         self.refuse(status, debug)
         raise _Refused
-
-
-_PHRASES = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    414: b"URI Too Long",
-    431: b"Request Header Fields Too Large",
-    503: b"Service Unavailable",
-}
