@@ -8,8 +8,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from cse.bindings.http_codec import decode_response, encode_request, split_url
-from cse.onem2m.errors import CseError
+from cse.bindings.http_codec import decode_response, encode_request
+from cse.bindings.http_url import split_url
+from cse.onem2m.errors import BadRequest, CseError
 from cse.onem2m.primitives import Response
 from cse.onem2m.status import Status
 from cse.ports import Send, Unreachable
@@ -62,11 +63,11 @@ class HttpSender:
                 reply = await _read(answer, limit_bytes)
                 return _response(answer.status, answer.raw_headers, reply, send)
         except CseError as error:
-            raise Unreachable(f"{target}: {error.debug}") from error
+            raise Unreachable(f"{_shown(target)}: {error.debug}") from error
         except TimeoutError as error:
-            raise Unreachable(f"{target}: no answer in {send.timeout_s:g} s") from error
+            raise Unreachable(f"{_shown(target)}: no answer in {send.timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(f"{target}: {_reason(error)}") from error
+            raise Unreachable(f"{_shown(target)}: {_reason(error)}") from error
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -103,7 +104,7 @@ async def _read(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
         size_bytes += len(piece)
         if size_bytes > limit_bytes:
             answer.close()
-            raise Unreachable(f"{answer.url}: the answer is larger than {limit_bytes} bytes")
+            raise Unreachable(f"{_shown(str(answer.url))}: the answer is larger than {limit_bytes} bytes")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -115,9 +116,16 @@ def _response(status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes
         return Response(Status.OK, request_id=request_id, silent=status == 204)
     response = decode_response(status, headers, body)
     if not send.exact_url and response.request_id not in ("", request_id):
-        raise Unreachable(f"the answer is for the request {response.request_id!r}, not for {request_id!r}")
+        raise BadRequest(f"the answer is for the request {response.request_id!r}, not for {request_id!r}")
     response.request_id = request_id
     return response
+
+
+def _shown(url: str) -> str:
+    """A URL for a log: without user, password and query, which may hold secrets."""
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}".partition("?")[0]
 
 
 def _reason(error: Exception) -> str:
@@ -128,6 +136,6 @@ def _reason(error: Exception) -> str:
         return f"no connection ({error.os_error.strerror or error.os_error})"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before an answer came"
-    if isinstance(error, aiohttp.InvalidURL | ValueError):
-        return f"this is no URL a request can be sent to ({error})"
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
+        return "this is no URL a request can be sent to: give http://host[:port][/path]"
     return f"{type(error).__name__}: {error}"

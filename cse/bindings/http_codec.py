@@ -6,10 +6,11 @@ import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
+from urllib.parse import unquote_to_bytes
 
 from cse.bindings.http_fields import CONTROL, REQUEST_FIELDS, RESPONSE_FIELDS, as_integer, field_text
 from cse.bindings.http_status import HTTP_STATUS
+from cse.bindings.http_url import path_of, request_url
 from cse.bindings.media import (
     MEDIA_TYPES,
     SERIALISATIONS,
@@ -19,7 +20,7 @@ from cse.bindings.media import (
     parse_content_type,
     unsupported,
 )
-from cse.bindings.query_codec import apply_query, query_pairs, split_query
+from cse.bindings.query_codec import apply_query, split_query
 from cse.onem2m.errors import BadRequest, CseError, OperationNotAllowed
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
@@ -303,33 +304,6 @@ def encode_error(error: CseError, headers: Headers, method: str = "") -> Encoded
 # --- the client's side -------------------------------------------------------------------------------------------
 
 
-def path_of(to: str) -> str:
-    """The path that addresses ``to`` (TS-0009 clause 6.2.3), percent-encoded; a ``#attribute`` is left out."""
-    address = to.partition("#")[0]
-    if address.startswith("//"):
-        address = "/_" + address[1:]
-    elif address.startswith("/"):
-        address = "/~" + address
-    else:
-        address = "/" + address
-    return quote(address, safe="/-._~")
-
-
-def split_url(url: str) -> tuple[str, str | None]:
-    """A URL without its ``ct`` parameter, and the serialisation that parameter names (``json`` or ``cbor``) or None."""
-    if "ct=" not in url:
-        return url, None
-    parts = urlsplit(url)
-    kept, serialisation = [], None
-    for pair in parts.query.split("&"):
-        name, _, value = pair.partition("=")
-        if name == "ct":
-            serialisation = value if value in MEDIA_TYPES else SERIALISATIONS.get(value, serialisation)
-        else:
-            kept.append(pair)
-    return urlunsplit(parts._replace(query="&".join(kept))), serialisation
-
-
 def encode_request(
     request: Request, url: str, *, exact_url: bool, serialisation: str = "json"
 ) -> tuple[str, str, list[tuple[str, str]], bytes]:
@@ -363,7 +337,7 @@ def encode_request(
         headers.append(("Content-Type", media_type))
     if not exact_url:
         headers.append(("Accept", media_type))
-        url = _full_url(request, url)
+        url = request_url(request, url)
     return _METHOD_OF[request.operation], url, headers, body
 
 
@@ -377,18 +351,6 @@ def _sendable(name: str, value: str) -> str:
     if CONTROL.search(value):
         raise BadRequest(f"{name} {value!r} holds a control character, which an HTTP header cannot carry")
     return value
-
-
-def _full_url(request: Request, url: str) -> str:
-    parts = urlsplit(url)
-    # Peers expect the attributes of a partial retrieve joined; short names hold nothing that needs an escape.
-    attributes = [*(request.attribute_list or []), *filter(None, [request.to.partition("#")[2]])]
-    pairs = [f"atrl={'+'.join(quote(name, safe='') for name in attributes)}"] if attributes else []
-    pairs += [
-        f"{quote(name, safe='')}={quote(value, safe=':/,*')}" for name, value in query_pairs(request) if name != "atrl"
-    ]
-    query = "&".join(pairs)
-    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path_of(request.to), query=query, fragment=""))
 
 
 def decode_response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Response:

@@ -14,10 +14,9 @@ from cse.bindings.http_codec import (
     encode_error,
     encode_request,
     encode_response,
-    path_of,
-    split_url,
 )
 from cse.bindings.http_status import HTTP_STATUS
+from cse.bindings.http_url import path_of, split_url
 from cse.bindings.media import SERIALISATIONS
 from cse.onem2m.errors import BadRequest, CseError, NotAcceptable
 from cse.onem2m.primitives import Operation, Request, Response
