@@ -90,8 +90,13 @@ class CseConfig(BaseSettings):
         return "" if isinstance(value, str) and value.lower() in _OFF else value
 
     @field_validator(
-        "max_expiration_s", "default_expiration_s", "expiration_check_s", "request_expiration_s", "request_timeout_s",
-        "registration_check_s", mode="before",
+        "max_expiration_s",
+        "default_expiration_s",
+        "expiration_check_s",
+        "request_expiration_s",
+        "request_timeout_s",
+        "registration_check_s",
+        mode="before",
     )
     @classmethod
     def _spans(cls, value: Any) -> float:

@@ -29,12 +29,18 @@ def mep(
     store: Annotated[
         str, typer.Option(envvar="ONEMEC_MEP_STORE", help="memory, or sqlite:///file.db to survive restarts.")
     ] = "memory",
-    prefix: Annotated[str, typer.Option(envvar="ONEMEC_MEP_PREFIX", help="Path before every API, e.g. /sbx1/mep1.")] = "",
-    host_id: Annotated[str, typer.Option(envvar="ONEMEC_MEP_HOST_ID", help="Identifier of this MEC host.")] = "mec-host-1",
+    prefix: Annotated[
+        str, typer.Option(envvar="ONEMEC_MEP_PREFIX", help="Path before every API, e.g. /sbx1/mep1.")
+    ] = "",
+    host_id: Annotated[
+        str, typer.Option(envvar="ONEMEC_MEP_HOST_ID", help="Identifier of this MEC host.")
+    ] = "mec-host-1",
     insecure_dev: Annotated[
         bool, typer.Option("--insecure-dev/--secure", envvar="ONEMEC_MEP_INSECURE_DEV", help="Ask for no tokens.")
     ] = False,
-    log_level: Annotated[str, typer.Option(envvar="ONEMEC_MEP_LOG_LEVEL", help="debug, info, warning, error.")] = "info",
+    log_level: Annotated[
+        str, typer.Option(envvar="ONEMEC_MEP_LOG_LEVEL", help="debug, info, warning, error.")
+    ] = "info",
 ) -> None:
     """Run the embedded MEC platform until SIGTERM or Ctrl-C; prints its address and the word ready.
 

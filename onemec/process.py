@@ -54,7 +54,10 @@ def fail(message: str, code: int = 1) -> None:
 def set_up_logging(level: str, name: str) -> None:
     """Log lines of all parts to stderr, with time and the name of this process."""
     logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s", force=True
+        level=level.upper(),
+        stream=sys.stderr,
+        format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
+        force=True,
     )
     for noisy in ("aiocoap", "coap-server", "coap", "transitions", "amqtt", "aiohttp.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))

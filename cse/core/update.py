@@ -9,6 +9,7 @@ from cse.core import access_control, policy_links
 from cse.core.context import RequestContext
 from cse.core.filtering import Filter
 from cse.core.lifecycle import apply_changes, expiry_for
+from cse.core.numbers import CSE_BASE
 from cse.core.resolution import Target
 from cse.core.result_content import effective, for_updated
 from cse.core.validation import check_update, root_and_attributes
@@ -27,7 +28,7 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     """
     request, resource = ctx.request, target.resource
     resource_type = ctx.registry[resource.ty]
-    if not resource_type.updatable or resource_type.is_instance:
+    if resource.ty == CSE_BASE or not resource_type.updatable or resource_type.is_instance:
         raise OperationNotAllowed(f"a {resource_type.long_name} cannot be updated")
     rcn = effective(Operation.UPDATE, request.result_content, discovery=False)
     only_policies = _changes_policies_only(request.content)

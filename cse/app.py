@@ -1,0 +1,294 @@
+"""The shell of a CSE: drives the core, gives it time and identifiers, delivers its outbox, minds its timers.
+
+Everything that does I/O meets here; the rules are in ``cse.core``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from cse.bindings.coap import BindError as CoapBindError
+from cse.bindings.coap import CoapServer
+from cse.bindings.coap_client import CoapSender
+from cse.bindings.http import BindError as HttpBindError
+from cse.bindings.http import HttpServer
+from cse.bindings.http_client import HttpSender
+from cse.bindings.http_connections import HttpLimits
+from cse.bindings.mqtt import MqttBinding, MqttStartError
+from cse.config import CseConfig, split_address
+from cse.core.expiry import expire
+from cse.core.hosting import HostingCse
+from cse.core.pipeline import handle
+from cse.core.setup import IdentityChanged, prepare
+from cse.delivery import Delivery
+from cse.onem2m.errors import CseError
+from cse.onem2m.primitives import Request, Response, error_response
+from cse.onem2m.status import Status
+from cse.ports import Engine, Env, Outcome, Sender
+from cse.registration import Registration
+from cse.resources.registry import load_registry
+from cse.storage import StoreOpenError, open_store
+
+_log = logging.getLogger("cse")
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
+
+
+class StartError(Exception):
+    """The CSE cannot start. The message is one line that says what to mend."""
+
+
+class Identifiers:
+    """New identifiers: short, of unreserved characters, unguessable enough not to collide, cheap to make."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self) -> None:
+        self._pool = b""
+
+    def __call__(self) -> str:
+        """A token of 12 characters that starts with a letter."""
+        if len(self._pool) < 12:
+            # One read of the random source serves a thousand identifiers.
+            self._pool = secrets.token_bytes(12 * 1024)
+        taken, self._pool = self._pool[:12], self._pool[12:]
+        return _ALPHABET[10 + taken[0] % 26] + "".join(_ALPHABET[byte % 36] for byte in taken[1:])
+
+
+class Cse:
+    """One running CSE. Several may run in one process.
+
+    Args:
+        config: everything about it.
+        store: an opened engine; None opens what ``config.store`` names.
+        mounts: further ASGI applications of the HTTP port, by path prefix.
+    """
+
+    def __init__(
+        self, config: CseConfig, *, store: Engine | None = None, mounts: Mapping[str, Any] | None = None
+    ) -> None:
+        self.config = config
+        self._given_store = store
+        self._mounts = dict(mounts or {})
+        self._new_id = Identifiers()
+        self._senders: dict[str, Sender] = {}
+        self.delivery = Delivery(self._senders, self.serve, config.id)
+        self.requests: Counter[tuple[str, str, int, int]] = Counter()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._http: HttpServer | None = None
+        self._coap: CoapServer | None = None
+        self._mqtt: MqttBinding | None = None
+        self.registration: Registration | None = None
+        self.engine: Engine
+        self.hosting: HostingCse
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the store, set up the CSEBase, listen on every binding; returns when requests are taken.
+
+        Raises:
+            StartError: something is in the way; nothing is left running.
+        """
+        try:
+            await self._start()
+        except (StoreOpenError, IdentityChanged, HttpBindError, CoapBindError, MqttStartError) as error:
+            await self.stop()
+            raise StartError(str(error)) from error
+
+    async def _start(self) -> None:
+        self.engine = self._given_store if self._given_store is not None else open_store(self.config.store)
+        settings = self.config.settings(self.config.poa)
+        self.hosting = HostingCse(settings, load_registry(), self.engine)
+        await self.engine.durable(prepare(self.hosting, self._env()))
+        await self._open_bindings()
+        poa = self.config.poa or self._points_of_access()
+        self.hosting.settings = replace(settings, poa=poa)
+        await self.engine.durable(prepare(self.hosting, self._env()))
+        self._run(self._expire_for_ever(), "expiry")
+        if self.config.registrar:
+            self.registration = Registration(self.config, poa, self.delivery.ask, self.serve, self._new_id)
+            self._run(self._register_for_ever(self.registration), "registration")
+
+    async def _open_bindings(self) -> None:
+        config, lenient = self.config, self.config.profile == "lenient"
+        http_sender, coap_sender = HttpSender(), CoapSender()
+        self._senders.update({"http": http_sender, "https": http_sender, "coap": coap_sender, "coaps": coap_sender})
+        if config.http:
+            host, port = split_address(config.http)
+            self._http = HttpServer(
+                self.serve,
+                host,
+                port,
+                limits=HttpLimits(body_bytes=config.max_body_bytes),
+                lenient=lenient,
+                mounts=self._mounts,
+            )
+            await self._http.start()
+        if config.coap:
+            host, port = split_address(config.coap)
+            self._coap = CoapServer(self.serve, host, port, lenient=lenient)
+            await self._coap.start()
+        if config.mqtt:
+            self._mqtt = MqttBinding(
+                config.mqtt,
+                config.id,
+                serve=self._serve_mqtt,
+                lenient=lenient,
+                cse_name=config.name,
+                sp_id=config.sp_id,
+                may_relay=self._may_relay,
+            )
+            await self._mqtt.start()
+            self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
+
+    async def stop(self, grace_s: float = 8.0) -> None:
+        """Finish what was taken, deliver what is queued, close everything. Safe to call at any time."""
+        deadline = time.monotonic() + grace_s
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._mqtt is not None:
+            await self._mqtt.stop()
+        if self._coap is not None:
+            await self._coap.stop()
+        if self._http is not None:
+            await self._http.stop(grace_s=max(0.5, (deadline - time.monotonic()) / 2))
+        await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
+        if hasattr(self, "engine"):
+            await self.engine.close()
+
+    def addresses(self) -> dict[str, str]:
+        """Where this CSE can be reached, by binding: URLs with the ports they really have."""
+        found = {}
+        if self._http is not None:
+            found["http"] = self._http.url
+        if self._mqtt is not None:
+            found["mqtt"] = self.config.mqtt
+        if self._coap is not None:
+            found["coap"] = self._coap.url
+        return found
+
+    def _points_of_access(self) -> tuple[str, ...]:
+        return tuple(_reachable(url) for url in self.addresses().values())
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    async def serve(self, request: Request) -> Response:
+        """Serve one request; the response comes when its changes are on disk (architecture law 5)."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            outcome = await self._drive(request)
+            if outcome.ticket:
+                await self.engine.durable(outcome.ticket)
+            for send in outcome.outbox:
+                self.delivery.post(send)
+            response = outcome.response
+        except CseError as error:  # the store could not keep the changes
+            response = error_response(request, error.status, error.debug)
+        except Exception:
+            _log.exception("request %s of %s failed", request.request_id, request.originator)
+            response = error_response(
+                request, Status.INTERNAL_SERVER_ERROR, "the CSE failed on this request; its log says why"
+            )
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+        self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
+        return response
+
+    async def _drive(self, request: Request) -> Outcome:
+        steps = handle(request, self.hosting, self._env())
+        answer: Response | None = None
+        while True:
+            try:
+                send = steps.send(answer)
+            except StopIteration as done:
+                outcome: Outcome = done.value
+                return outcome
+            answer = await self.delivery.ask(send)
+
+    async def _serve_mqtt(self, request: Request) -> Response:
+        if request.originator:
+            self.delivery.heard_on_broker(request.originator, self.config.mqtt)
+        response = await self.serve(request)
+        if response.status is Status.CREATED and request.resource_type == 2 and isinstance(response.content, dict):
+            entity = response.content.get("m2m:ae") or {}
+            if "aei" in entity:
+                self.delivery.heard_on_broker(entity["aei"], self.config.mqtt)
+        return response
+
+    def _may_relay(self, cse_id: str, originator: str) -> bool:
+        """Whether a CSE may send for an originator: its registrar for anybody, another for those below it."""
+        if cse_id == self.config.registrar_id and self.config.registrar:
+            return True
+        known = self.engine.referring("csi", cse_id)
+        descendants = {entry for resource in known for entry in resource.attributes.get("dcse", ())}
+        return bool(known) and (
+            originator.startswith(cse_id + "/") or any(originator.startswith(entry) for entry in descendants)
+        )
+
+    def _env(self) -> Env:
+        return Env(time.time(), self._new_id)
+
+    # --- timers ---------------------------------------------------------------------------------------------------
+
+    async def _expire_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.expiration_check_s)
+            try:
+                while (outcome := expire(self.hosting, self._env())) is not None:
+                    await self.engine.durable(outcome.ticket)
+                    for send in outcome.outbox:
+                        self.delivery.post(send)
+                    await asyncio.sleep(0)
+            except CseError as error:
+                _log.warning("expired resources cannot be removed now: %s", error.debug)
+
+    async def _register_for_ever(self, registration: Registration) -> None:
+        watch = asyncio.create_task(self._learn_in_cse(registration))
+        try:
+            await registration.run()
+        finally:
+            watch.cancel()
+
+    async def _learn_in_cse(self, registration: Registration) -> None:
+        await registration.registered.wait()
+        if registration.in_cse_id:
+            self.hosting.settings = replace(self.hosting.settings, in_cse_id=registration.in_cse_id)
+            await self.engine.durable(prepare(self.hosting, self._env()))
+
+    def _run(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("the task %s ended with a fault", task.get_name(), exc_info=task.exception())
+
+
+def _reachable(url: str) -> str:
+    """A listening URL as others can use it: a wildcard address becomes the loopback one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host not in _WILDCARDS:
+        return url
+    return urlunsplit(parts._replace(netloc=f"127.0.0.1:{parts.port}"))
+
+
+__all__ = ["Cse", "StartError"]

@@ -1,0 +1,45 @@
+"""The ``world`` fixture: every test of this folder on every codec and every store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cse.ports import Engine
+from cse.storage import open_store
+from tests.core.world import World
+
+
+@pytest.fixture(params=["http", "mqtt", "coap"])
+def codec(request: pytest.FixtureRequest) -> str:
+    """The codec requests go through."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty store of each engine."""
+    engine = open_store("memory" if request.param == "memory" else f"sqlite:///{tmp_path}/cse.db")
+    yield engine
+    asyncio.run(engine.close())
+
+
+@pytest.fixture
+def make_world(store: Engine, codec: str) -> Callable[..., World]:
+    """Makes a world with other settings."""
+
+    def make(**settings: Any) -> World:
+        return World(store, codec, **settings)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """A CSE with strict settings, an empty tree and the admin ``CAdmin``."""
+    return make_world()
