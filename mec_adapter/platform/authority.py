@@ -9,7 +9,7 @@ import jwt
 
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env
-from mec_adapter.platform.problems import BadRequest, Forbidden, NotFound, Problem
+from mec_adapter.platform.problems import Forbidden, NotFound, Problem
 
 CLIENT = "client"
 _KEY = "signing_key"
@@ -26,7 +26,10 @@ SCOPES = (
     "app_lcm",
     "dev_app",
 )
-"""The scopes a client may have: one per API. `mep` is the operator's alone."""
+"""The scopes a client may have: one per API."""
+
+OPERATOR_SCOPE = "mep"
+"""What the operator's token opens, and nobody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,18 @@ class Authority:
 
     def clients(self) -> list[JsonObject]:
         """Return all clients without what belongs to their secrets."""
-        return [
-            {name: client[name] for name in ("clientId", "name", "scopes")} for client in self._documents.every(CLIENT)
-        ]
+        return [_shown(client) for client in self._documents.every(CLIENT)]
+
+    def client(self, client_id: str) -> JsonObject:
+        """Return one client without what belongs to its secret.
+
+        Raises:
+            NotFound: no such client.
+        """
+        client = self._documents.find(CLIENT, client_id)
+        if client is None:
+            raise NotFound(f"client {client_id[:128]!r} does not exist")
+        return _shown(client)
 
     def drop_client(self, client_id: str | None, only_if_unused: bool = False) -> None:
         """Remove a client; its tokens end with it.
@@ -107,16 +119,22 @@ class Authority:
             now: seconds since 1970.
 
         Raises:
-            Problem: 401 for wrong credentials.
-            BadRequest: a scope this client does not have.
+            Problem: 401 for wrong credentials, 400 for a scope this client does not have.
         """
         client = self._documents.find(CLIENT, client_id)
+        # An unknown client costs the same time as a wrong secret.
         right = hmac.compare_digest(_digest(secret), client["secretHash"] if client else _digest(""))
         if client is None or not right:
-            raise Problem(401, "client id or client secret is wrong", {"WWW-Authenticate": 'Basic realm="mep"'})
+            raise Problem(
+                401,
+                "client id or client secret is wrong",
+                {"WWW-Authenticate": 'Basic realm="mep"'},
+                {"error": "invalid_client"},
+            )
         beyond = sorted(set(wanted) - set(client["scopes"]))
         if beyond:
-            raise BadRequest(f"scope {' '.join(beyond)[:100]} is not granted to this client; ask for some of its own")
+            detail = f"scope {' '.join(beyond)[:100]} is not granted to this client; ask for some of its own"
+            raise Problem(400, detail, members={"error": "invalid_scope"})
         scopes = " ".join(wanted or client["scopes"])
         issued = int(now)
         claims = {
@@ -173,6 +191,10 @@ class Authority:
             self._documents.keep(_KEY, _KEY, kept)
         key: str = kept["key"]
         return key
+
+
+def _shown(client: JsonObject) -> JsonObject:
+    return {name: client[name] for name in ("clientId", "name", "scopes")}
 
 
 def _digest(secret: str) -> str:

@@ -182,7 +182,8 @@ class PlatformRoute(APIRoute):
                 if await own.body():
                     await own.json()
             response = await handle(own)
-            await gate.settle()
+            if request.method != "GET":
+                await gate.settle()
             return response
 
         return run
@@ -227,7 +228,7 @@ def check_if_match(request: Request, representation: Any) -> None:
 
 def problem_response(request: Request, problem: Problem) -> Response:
     """Return a Problem as `application/problem+json`."""
-    details = problem_details(problem.status, problem.detail, request.url.path)
+    details = {**problem_details(problem.status, problem.detail, request.url.path), **problem.members}
     return Response(orjson.dumps(details), problem.status, problem.headers, PROBLEM_TYPE)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from mec_adapter.platform.apps import new_app
+from mec_adapter.platform.authority import OPERATOR_SCOPE
 from mec_adapter.platform.dependencies import AppInstanceId, KnownApp, PlatformDep, errors, with_body
 from mec_adapter.platform.documents import JsonObject
 from mec_adapter.platform.environment import Env
@@ -22,8 +23,7 @@ from mec_adapter.platform.management_models import (
 from mec_adapter.platform.problems import BadRequest, Conflict
 from mec_adapter.platform.shell import Platform
 
-SCOPE = "mep"
-router = APIRouter(route_class=PlatformRoute, tags=[SCOPE], prefix="/mep/v1", strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1", strict_content_type=False)
 
 
 def managed_app(descriptor: JsonObject, owner: str | None, env: Env) -> JsonObject:

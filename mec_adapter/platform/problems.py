@@ -12,13 +12,21 @@ class Problem(Exception):
         status: HTTP status code.
         detail: a sentence that names the cause and says what to send instead.
         headers: extra response headers.
+        members: extra members of the ProblemDetails.
     """
 
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
 class BadRequest(Problem):

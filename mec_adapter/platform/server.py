@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mec_adapter.platform import app_support, iot, management, service_mgmt
+from mec_adapter.platform import app_support, credentials, iot, management, service_mgmt, status_page
 from mec_adapter.platform.config import PlatformConfig, check
 from mec_adapter.platform.http import add_error_handlers, problem_response
 from mec_adapter.platform.problems import NotFound
@@ -23,6 +23,8 @@ _APIS: tuple[tuple[APIRouter, str], ...] = (
     (service_mgmt.router, "/mec_service_mgmt/v1"),
     (iot.router, "/iots/v1"),
     (management.router, ""),
+    (credentials.router, ""),
+    (status_page.router, ""),
 )
 
 
@@ -56,7 +58,6 @@ def create_app(config: PlatformConfig, clock: Callable[[], float] | None = None)
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        root_path=config.prefix,
         redirect_slashes=False,
         lifespan=lifespan,
     )
@@ -90,6 +91,8 @@ class _OnlyBelow:
             missing = NotFound(f"no resource has this path; all are below {self._prefix}")
             await problem_response(Request(scope), missing)(scope, receive, send)
             return
+        if scope["type"] == "http":
+            scope = {**scope, "root_path": self._prefix}
         await self._app(scope, receive, send)
 
 

@@ -1,6 +1,7 @@
 """The running platform: drives the pure registries, gives them time and ids, stores changes, sends what follows."""
 
 import asyncio
+import hmac
 import logging
 import secrets
 import sqlite3
@@ -11,14 +12,14 @@ from typing import Any
 
 from fastapi import Request
 
-from mec_adapter.platform.authority import Authority
+from mec_adapter.platform.authority import OPERATOR_SCOPE, Authority
 from mec_adapter.platform.config import PlatformConfig, is_loopback
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env
 from mec_adapter.platform.events import Delivery, Event, SubscriptionEnded, deliveries
 from mec_adapter.platform.iot_registry import IotRegistry
 from mec_adapter.platform.notifier import CallbackRefused, Notifier, address_rule
-from mec_adapter.platform.problems import BadRequest, Problem
+from mec_adapter.platform.problems import BadRequest, Forbidden, Problem
 from mec_adapter.platform.rate_limit import RateLimit
 from mec_adapter.platform.registry import Registry
 from mec_adapter.platform.storage import Store, open_store
@@ -114,7 +115,15 @@ class Platform:
         return found
 
     def admit(self, request: Request, scope: str) -> None:
-        """Let a request in, or raise the Problem that says why not: 429 when its sender asks too much."""
+        """Let a request in, or raise the Problem that says why not.
+
+        Args:
+            request: what was asked; the client it belongs to is noted in its scope.
+            scope: the API it is for; empty for what is open to all.
+
+        Raises:
+            Problem: 429 its sender asks too much, 401 no valid token, 403 not for this client.
+        """
         sender = request.client.host if request.client else ""
         wait_s = self.rate.take(sender, self.clock())
         if wait_s > 0:
@@ -123,6 +132,28 @@ class Platform:
                 f"more than {self.config.requests_per_s:g} requests per second; wait {wait_s:.1f} s",
                 {"Retry-After": str(int(wait_s) + 1)},
             )
+        if scope and not self.config.insecure_dev:
+            self._authorize(request, scope)
+
+    def _authorize(self, request: Request, scope: str) -> None:
+        kind, _, credential = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not credential.strip():
+            raise Problem(
+                401, "an access token is needed; send Authorization: Bearer", {"WWW-Authenticate": 'Bearer realm="mep"'}
+            )
+        if self.is_operator(credential.strip()):
+            if scope != OPERATOR_SCOPE:
+                raise Forbidden(f"the operator's token opens /mep/v1 only; use that of a client with scope {scope}")
+            return
+        token = self.authority.check(credential.strip(), self.clock())
+        app_id = request.path_params.get("appInstanceId")
+        self.authority.allow(token, scope, self.documents.find("app", app_id) if app_id else None)
+        request.scope["mec_client"] = token.client_id
+
+    def is_operator(self, credential: str) -> bool:
+        """Whether this is the token of the operator."""
+        own = self.config.admin_token
+        return own is not None and hmac.compare_digest(credential.encode(), own.encode())
 
     def client_of(self, request: Request) -> str | None:
         """Return the client whose token the request carries, None when no tokens are asked for."""

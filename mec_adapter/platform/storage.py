@@ -46,6 +46,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         try:
+            # The file holds the signing key: it is for its owner only.
+            path.touch(mode=0o600, exist_ok=True)
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
@@ -53,7 +55,7 @@ class SqliteStore:
                 "CREATE TABLE IF NOT EXISTS document (kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,"
                 " PRIMARY KEY (kind, key))"
             )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise PlatformStartError(
                 f"cannot use the store {path}: {error}; check that the folder exists, is writable and the file "
                 "is a database of this platform"

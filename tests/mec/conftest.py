@@ -114,6 +114,13 @@ class Subscriber:
         return web.Response(status=self.answers.pop(0) if self.answers else 204)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds, for what gives no event to wait for."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 class Clock:
     """A clock that stands still until told."""
 
