@@ -19,7 +19,7 @@ from uvicorn import Config, Server
 from cse.bindings.http_client import HttpSender
 from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
 from cse.bindings.http_connections import ConnectionGuard, HttpLimits
-from cse.onem2m.errors import CseError, InternalServerError
+from cse.onem2m.errors import CseError, InternalServerError, RequestTimeout
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
 
@@ -111,7 +111,12 @@ class HttpServer:
             asyncio.create_task(self._server.serve(sockets=[listener]), name=f"http {self._port}"),
             asyncio.create_task(self._guard.watch(), name=f"http guard {self._port}"),
         ]
-        await self._server.listening.wait()
+        ready = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait((ready, self._tasks[0]), return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            self._tasks[1].cancel()
+            self._tasks[0].result()
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Take no more requests, let running ones finish for up to ``grace_s`` seconds, close."""
@@ -237,6 +242,9 @@ class OneM2MApp:
             return encode_error(error, headers, method)
         except _Disconnected:
             raise
+        except asyncio.CancelledError:
+            # Only a server that stops cancels a request, after its grace.
+            return encode_error(RequestTimeout("the CSE is stopping: send the request again", request_id), headers)
         except Exception:
             _log.exception("request %r failed: %s %r", request_id, method, path)
             return encode_error(

@@ -194,17 +194,17 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._refusing = True
         cycle = cast(RequestResponseCycle | None, self.cycle)
-        if cycle is not None and not cycle.response_complete:
-            if self._phase != _BODY:
-                # The answer to an earlier request is still to come; anything else would be taken for it.
-                cycle.keep_alive = False
-                return
+        if cycle is not None and self._phase == _BODY:
             if cycle.response_started or self.pipeline:
                 self.transport.close()
                 return
             cycle.disconnected = True
             cycle.waiting_for_100_continue = False
             cycle.message_event.set()
+        elif cycle is not None and not cycle.response_complete:
+            # The answer to an earlier request is still to come; anything else would be taken for it.
+            cycle.keep_alive = False
+            return
         headers = (self.headers or []) if self._phase in (_HEAD, _BODY) else []
         _, fields, body = encode_error(BadRequest(debug, readable_request_id(headers)), headers)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -225,6 +225,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def check_pace(self, now_s: float) -> None:
         """Close the connection when it idles or its request comes too slowly."""
+        if self.flow.read_paused:
+            return  # It is this server that does not read on.
         limits = self._guard.limits
         elapsed_s = now_s - self._since_s
         if self._phase == _HEAD:
@@ -272,12 +274,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
-        self._phase = _ANSWERING
+        self._phase = _IDLE if self.cycle.response_complete else _ANSWERING
+        self._since_s = self._guard.now_s
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The answer is written."""
-        if self._phase == _ANSWERING:
+        if self._phase == _ANSWERING and self.cycle.response_complete:
             self._phase = _IDLE
             self._since_s = self._guard.now_s
         super().on_response_complete()

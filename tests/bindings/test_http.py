@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import cbor2
 import orjson
 import pytest
 
-from cse.bindings.http import BindError, HttpLimits, HttpServer
+from cse.bindings.http import BindError, HttpLimits, HttpSender, HttpServer
 from cse.onem2m.errors import NotFound
-from cse.onem2m.primitives import Request, Response
+from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
+from cse.ports import Send, Unreachable
+from tests.brokers import require_tool
 from tests.wire.http import BAD_REQUESTS, REQUESTS, message
 
 GOOD = message("GET /cse-in HTTP/1.1", "Host: h", "X-M2M-Origin: C", "X-M2M-RI: 1", "X-M2M-RVI: 3")
@@ -466,3 +470,61 @@ async def test_stop_lets_running_requests_finish() -> None:
     with pytest.raises(ConnectionRefusedError):
         await ask(server, GOOD)
     await server.stop()
+
+
+async def test_stop_ends_what_outlives_the_grace(caplog: pytest.LogCaptureFixture) -> None:
+    started = asyncio.Event()
+
+    async def poll(request: Request) -> Response:
+        started.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server = HttpServer(poll, "127.0.0.1", 0, lenient=True)
+    await server.start()
+    async with connected(server) as peer:
+        peer.write(GOOD.replace(b"/cse-in", b"/cse-in/ae/pch/pcu"))
+        await started.wait()
+        await server.stop(0.05)
+        status, headers, body = await peer.answer()
+        assert (status, headers["x-m2m-rsc"], headers["x-m2m-ri"]) == (504, "4008", "1")
+        assert "stopping" in orjson.loads(body)["m2m:dbg"]
+    assert "Traceback" not in caplog.text
+
+
+async def test_https_in_both_directions(tmp_path: Path) -> None:
+    openssl = require_tool("openssl")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    making = await asyncio.create_subprocess_exec(
+        *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+        *("-keyout", str(key), "-out", str(certificate)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await making.wait() == 0
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    send = Send(Request(Operation.RETRIEVE, "cse-in", "C", "1"), exact_url=False)
+    trusting, doubting = HttpSender(tls=ssl.create_default_context(cafile=certificate)), HttpSender()
+    async with running(tls=tls) as server:
+        assert server.url.startswith("https://")
+        assert (await trusting.send(server.url, send)).status is Status.OK
+        with pytest.raises(Unreachable, match="TLS"):
+            await doubting.send(server.url, send)
+        await trusting.close()
+        await doubting.close()
+
+
+async def test_an_application_that_answers_before_the_body_came() -> None:
+    async def hasty(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async with running(mounts={"/hasty": hasty}) as server, connected(server) as peer:
+        data = message("POST /hasty HTTP/1.1", "Host: h", body=b"x" * 100)
+        for _ in range(2):
+            peer.write(data[:-50])
+            assert (await peer.answer())[0] == 200
+            peer.write(data[-50:])
+        peer.write(GOOD)
+        assert (await peer.answer())[1]["x-m2m-ri"] == "1"
