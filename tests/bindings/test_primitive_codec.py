@@ -1,5 +1,6 @@
 """Whole primitives: samples in both directions, dialects, words for what is wrong, and no crash whatever comes."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -163,10 +164,8 @@ def test_any_request_survives_the_wire(request: Request, type_: str) -> None:
 @given(st.dictionaries(_names, _values, max_size=8) | _values, st.booleans())
 def test_garbage_gives_a_primitive_or_an_error_that_can_be_answered(value: Any, lenient: bool) -> None:
     for decode in (codec.decode_request, codec.decode_response):
-        try:
-            decode(value, lenient=lenient)
-        except CseError as error:
-            assert error.debug
+        with contextlib.suppress(CseError):
+            assert isinstance(decode(value, lenient=lenient), Request | Response)
     codec.request_id(value)
 
 
