@@ -124,7 +124,7 @@ def mosquitto(folder: Path) -> Iterator[str]:
     port = free_port()
     config = folder / f"mosquitto-{port}.conf"
     config.write_text(MOSQUITTO_CONFIG.format(port=port))
-    with _running([program, "-c", str(config)], port) as url:
+    with running([program, "-c", str(config)], port) as url:
         yield url
 
 
@@ -132,12 +132,13 @@ def mosquitto(folder: Path) -> Iterator[str]:
 def embedded_broker() -> Iterator[str]:
     """Run our embedded broker in its own process on a free port; gives its mqtt:// URL."""
     port = free_port()
-    with _running([sys.executable, "-m", "onemec.broker", "--host", LOOPBACK, "--port", str(port)], port) as url:
+    with running([sys.executable, "-m", "onemec.broker", "--host", LOOPBACK, "--port", str(port)], port) as url:
         yield url
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[str]:
+def running(command: list[str], port: int) -> Iterator[str]:
+    """Run a broker until the end of the block; gives its mqtt:// URL once it listens on the port."""
     # a pipe that nobody reads would fill up and stop a talkative broker, so its messages go to a file
     with tempfile.TemporaryFile("w+") as words:
         process = subprocess.Popen(command, stdout=words, stderr=words, text=True)
