@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from dataclasses import dataclass, field
 
 from cse.bindings.coap_blockwise import BlockLimits, Blockwise, has_blocks, overloaded
+from cse.bindings.coap_client import CoapSender
 from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, encode_response, reply_style
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
 from cse.bindings.coap_message import Message
@@ -15,12 +17,14 @@ from cse.onem2m.errors import CseError, InternalServerError
 from cse.onem2m.primitives import Operation, Request
 from cse.ports import Serve
 
+__all__ = ["BindError", "CoapLimits", "CoapSender", "CoapServer"]
+
 _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER_BYTES = 1 << 20
 
 
 class BindError(Exception):
-    """A server could not take its address. The message is one line that says what to mend."""
+    """A listening socket could not be opened. The message says in one line what to mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +75,11 @@ class CoapServer:
             BindError: the address is in use or not of this machine.
         """
         self._loop = asyncio.get_running_loop()
-        try:
-            self._transport, _ = await self._loop.create_datagram_endpoint(
-                lambda: ExchangeEndpoint(self._on_request, self._limits.exchanges),
-                local_addr=(self._host, self._port),
-            )
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise BindError(
-                f"CoAP cannot listen on {self._host} port {self._port}/udp ({reason}): "
-                "stop what uses it, or set another address"
-            ) from error
-        handle = self._transport.get_extra_info("socket")
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        self._port = self._transport.get_extra_info("sockname")[1]
+        listener = await _bound(self._host, self._port)
+        self._transport, _ = await self._loop.create_datagram_endpoint(
+            lambda: ExchangeEndpoint(self._on_request, self._limits.exchanges), sock=listener
+        )
+        self._port = listener.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -152,3 +147,30 @@ class CoapServer:
     def _now(self) -> float:
         assert self._loop is not None
         return self._loop.time()
+
+
+async def _bound(host: str, port: int) -> socket.socket:
+    """A UDP socket with this address."""
+    where = f"coap: port {port} on {host}"
+    if not 0 <= port <= 65535:
+        raise BindError(f"{where} is no UDP port: choose another with --coap")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+    except (OSError, UnicodeError) as error:
+        raise BindError(f"{where}: {host!r} is no address of this machine: choose another with --coap") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        listener.bind(address)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        reasons = {
+            errno.EADDRINUSE: "is in use: stop the other program or choose another with --coap",
+            errno.EACCES: "needs privileges: choose a port above 1023 with --coap",
+            errno.EADDRNOTAVAIL: "is no address of this machine: choose another with --coap",
+        }
+        reason = reasons.get(error.errno or 0, f"cannot be listened on ({error}): choose another with --coap")
+        raise BindError(f"{where} {reason}") from error
+    return listener

@@ -101,24 +101,13 @@ def reply_style(message: Message, *, lenient: bool = True) -> ReplyStyle:
         lenient: the older option numbers are known.
     """
     style = ReplyStyle()
-    sent = accepted = 0
-    old = new = False
-    for number, value in message.options:
-        if number == CONTENT_FORMAT:
-            sent = int.from_bytes(value[:4], "big")
-        elif number == ACCEPT:
-            accepted = int.from_bytes(value[:4], "big")
-        elif number in _ONLY_OLD:
-            old = True
-        elif number in _ONLY_NEW:
-            new = True
-    if old and not new and lenient:
+    values = dict(message.options)
+    if lenient and not _ONLY_OLD.isdisjoint(values) and _ONLY_NEW.isdisjoint(values):
         style.numbers = OLD_NUMBERS
-    for number, value in message.options:
-        if number == style.numbers.rqi:
-            style.request_id = readable(value)
-        elif number == style.numbers.rvi:
-            style.release = readable(value) or None
+    style.request_id = readable(values.get(style.numbers.rqi, b""))
+    style.release = readable(values.get(style.numbers.rvi, b"")) or None
+    accepted = int.from_bytes(values.get(ACCEPT, b"")[:4], "big")
+    sent = int.from_bytes(values.get(CONTENT_FORMAT, b"")[:4], "big")
     if FORMATS.get(accepted) in PLAIN_FORMAT:
         style.serialisation, style.format = FORMATS[accepted], accepted
     elif FORMATS.get(sent) in PLAIN_FORMAT:
@@ -157,14 +146,14 @@ def decode_request(message: Message, style: ReplyStyle, *, lenient: bool = True)
     pairs: list[tuple[str, str]] = []
     rest: list[tuple[int, bytes]] = []
     table = REQUEST_OPTIONS[style.numbers.name]
-    seen = set()
+    previous = -1
     for number, value in message.options:
         known = table.get(number)
         if known is not None:
-            if number in seen:
+            if number == previous:  # decoded options are in order
                 raise BadOption(f"the option {known.name} stands twice: send it once")
-            seen.add(number)
-            setattr(request, known.field, known.kind.read(known.name, value))
+            previous = number
+            setattr(request, known.field, known.read(known.name, value))
         elif number == URI_PATH:
             path.append(read_text("11 (Uri-Path)", value))
         elif number == URI_QUERY:
@@ -408,7 +397,7 @@ def decode_response(message: Message) -> Response:
     for number, value in message.options:
         known = table.get(number)
         if known is not None:
-            setattr(response, known.field, known.kind.read(known.name, value))
+            setattr(response, known.field, known.read(known.name, value))
     if message.payload:
         response.content = _content_of(message)
     return response

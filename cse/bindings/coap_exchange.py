@@ -48,20 +48,16 @@ class Exchange:
         peer: the endpoint that sent it.
     """
 
-    __slots__ = ("_acknowledged", "_endpoint", "_timer", "message", "peer")
+    __slots__ = ("_acknowledged", "_endpoint", "message", "peer")
 
     def __init__(self, endpoint: ExchangeEndpoint, message: Message, peer: Peer) -> None:
         self.message = message
         self.peer = peer
         self._endpoint = endpoint
         self._acknowledged = False
-        self._timer: asyncio.TimerHandle | None = None
 
-    def acknowledge_later(self, loop: asyncio.AbstractEventLoop, delay_s: float) -> None:
-        """Send an empty acknowledgement unless the answer comes first."""
-        self._timer = loop.call_later(delay_s, self._acknowledge)
-
-    def _acknowledge(self) -> None:
+    def acknowledge(self) -> None:
+        """Send an empty acknowledgement: the answer will come on its own, or there is none."""
         self._acknowledged = True
         self._endpoint.reply(self, Message(EMPTY, ACK, self.message.message_id))
 
@@ -71,12 +67,10 @@ class Exchange:
         Args:
             answer: its type, message ID and token are set here; None acknowledges and answers nothing.
         """
-        if self._timer is not None:
-            self._timer.cancel()
         request = self.message
         if answer is None:
             if request.type == CON and not self._acknowledged:
-                self._acknowledge()
+                self.acknowledge()
             return
         answer.token = request.token
         if request.type == CON and not self._acknowledged:
@@ -106,6 +100,9 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
         self._message_id = random.getrandbits(16)
         #: (peer, message ID) -> (when to forget it, what was sent)
         self._recent: OrderedDict[tuple[Peer, int], tuple[float, bytes]] = OrderedDict()
+        #: confirmable requests without acknowledgement or answer so far -> when to acknowledge, in order
+        self._unanswered: dict[Exchange, float] = {}
+        self._acknowledging: asyncio.TimerHandle | None = None
         self._unacknowledged: dict[tuple[Peer, int], asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -116,6 +113,8 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all retransmissions."""
         self._transport = None
+        if self._acknowledging is not None:
+            self._acknowledging.cancel()
         for timer in self._unacknowledged.values():
             timer.cancel()
         self._unacknowledged.clear()
@@ -157,11 +156,23 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
             self._recent.popitem(last=False)
         exchange = Exchange(self, message, peer)
         if message.type == CON:
-            exchange.acknowledge_later(self._loop, self._limits.ack_after_s)
+            self._unanswered[exchange] = now + self._limits.ack_after_s
+            if self._acknowledging is None:
+                self._acknowledging = self._loop.call_later(self._limits.ack_after_s, self._acknowledge_slow)
         self._on_request(exchange)
+
+    def _acknowledge_slow(self) -> None:
+        # One timer for all requests: most are answered long before it runs.
+        now = self._loop.time()
+        due = [exchange for exchange, when in self._unanswered.items() if when <= now]
+        for exchange in due:
+            exchange.acknowledge()
+        first = next(iter(self._unanswered.values()), None)
+        self._acknowledging = None if first is None else self._loop.call_later(first - now, self._acknowledge_slow)
 
     def reply(self, exchange: Exchange, message: Message) -> None:
         """Send an acknowledgement, empty or with the answer, and keep it for copies of the request."""
+        self._unanswered.pop(exchange, None)
         datagram = encode(message)
         key = (exchange.peer, exchange.message.message_id)
         known = self._recent.get(key)

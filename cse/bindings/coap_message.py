@@ -61,13 +61,14 @@ class Block(NamedTuple):
 
 @dataclass(slots=True)
 class Message:
-    """A CoAP message; ``options`` are (number, value) in any order.
+    """A CoAP message.
 
     Attributes:
         type: CON, NON, ACK or RST.
         code: class and detail as on the wire: ``class << 5 | detail``.
         message_id: 0 to 65535.
         token: 0 to 8 bytes.
+        options: (number, value), in ascending order when decoded; any order will do for encoding.
     """
 
     code: int

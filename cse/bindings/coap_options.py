@@ -57,7 +57,7 @@ def read_text(name: str, value: bytes) -> str:
         text = value.decode()
     except UnicodeDecodeError as error:
         raise BadRequest(f"the option {name} is not UTF-8: send text in UTF-8") from error
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         raise BadRequest(f"the option {name} holds a control character: remove it")
     return text
 
@@ -143,11 +143,12 @@ _TOKENS = Kind(_read_tokens, _write_tokens)
 
 
 class Parameter(NamedTuple):
-    """A parameter that travels in an option: its name in diagnostics, its field in the primitive, its kind."""
+    """A parameter that travels in an option: its name in diagnostics, its field in the primitive, its values."""
 
     name: str
     field: str
-    kind: Kind
+    read: Callable[[str, bytes], Any]
+    write: Callable[[str, Any], bytes]
 
 
 #: short name -> (field of Request, kind)
@@ -187,7 +188,7 @@ def _by_number(parameters: dict[str, tuple[str, Kind]], numbers: Numbering) -> d
     for short, (field, kind) in parameters.items():
         number: int = getattr(numbers, short)
         if number:
-            table[number] = Parameter(f"{number} (oneM2M-{short.upper()})", field, kind)
+            table[number] = Parameter(f"{number} (oneM2M-{short.upper()})", field, *kind)
     return table
 
 
@@ -209,7 +210,7 @@ def append_parameters(
     Raises:
         BadRequest: a value that no option can hold.
     """
-    for number, (name, field, kind) in table.items():
+    for number, (name, field, _, write) in table.items():
         value = getattr(primitive, field)
-        if value is not None and (value != "" or kind is not _TEXT):
-            options.append((number, kind.write(name, value)))
+        if value is not None and value != "":
+            options.append((number, write(name, value)))
