@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -58,6 +59,9 @@ class Peer:
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
+
+    def write_eof(self) -> None:
+        self._writer.write_eof()
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Status, header fields with small names, body."""
@@ -250,7 +254,7 @@ async def test_half_a_body_is_never_served() -> None:
     async with running(recorder.serve) as server:
         async with connected(server) as peer:
             peer.write(message("POST /cse-in HTTP/1.1", "Host: h", "X-M2M-RI: 1", JSON, body="{}")[:-1])
-            peer._writer.write_eof()
+            peer.write_eof()
             assert await peer.closed() == b""
         assert (await ask(server, GOOD))[0] == 200
     assert len(recorder.requests) == 1
@@ -528,3 +532,20 @@ async def test_an_application_that_answers_before_the_body_came() -> None:
             peer.write(data[-50:])
         peer.write(GOOD)
         assert (await peer.answer())[1]["x-m2m-ri"] == "1"
+
+
+async def test_mangled_messages_are_never_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    chance = random.Random(20261122)
+    async with running() as server:
+        for _ in range(300):
+            data = bytearray(with_host(chance.choice([*REQUESTS, *BAD_REQUESTS]).message))
+            for _ in range(chance.randint(1, 4)):
+                start = chance.randrange(len(data))
+                data[start : start + chance.randrange(4)] = chance.randbytes(chance.randrange(4))
+            async with connected(server) as peer:
+                peer.write(bytes(data) + b"\r\n\r\n")
+                peer.write_eof()
+                got = await peer.closed()
+            assert not got.startswith(b"HTTP/1.1 5"), bytes(data)
+        assert (await ask(server, GOOD))[0] == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
