@@ -202,12 +202,12 @@ class Client(Requester):
             RequestFailed: the CSE refused, or did not reach us for the verification (5204).
             Unreachable: nobody answered, or notifications cannot be received here.
         """
-        subscription = Subscription(name or f"sub-{secrets.token_hex(8)}", self._queue_size)
-        target = await self._transport.target(self.originator, subscription.name)
+        subscription = Subscription(f"sub-{secrets.token_hex(8)}", self._queue_size)
+        target = await self._transport.target(self.originator, subscription.token)
         conditions: dict[str, Any] = {**(criteria or {}), "net": list(events)}
         if types is not None:
             conditions["chty"] = list(types)
-        body = {"su": target, **attributes, "rn": subscription.name, "nu": [target], "enc": conditions}
+        body = {"su": target, **attributes, "rn": name or subscription.token, "nu": [target], "enc": conditions}
         router = self._transport.router
         router.expect(subscription)
         try:

@@ -47,12 +47,12 @@ class Subscription(AsyncIterator[Notification]):
     Leaving ``async with`` deletes the subscription at the CSE.
 
     Args:
-        name: its resourceName, which is also its token in notification URLs.
+        token: stands at the end of its notification URL and for nothing else.
         queue_size: notifications that may wait to be taken; beyond them the CSE is made to wait.
     """
 
-    def __init__(self, name: str, queue_size: int) -> None:
-        self.name = name
+    def __init__(self, token: str, queue_size: int) -> None:
+        self.token = token
         #: the subscription resource, as the CSE answered
         self.resource: dict[str, Any] = {}
         #: set when the CSE has said that the subscription is deleted
@@ -153,7 +153,7 @@ class NotificationRouter:
 
     def expect(self, subscription: Subscription) -> None:
         """A CREATE of this subscription is about to be sent; ``settle`` must follow."""
-        self._subscriptions[subscription.name] = subscription
+        self._subscriptions[subscription.token] = subscription
         self._pending += 1
         self._settled.clear()
 
@@ -163,18 +163,14 @@ class NotificationRouter:
         if subscription.id:
             self._subscriptions[subscription.id] = subscription
         else:
-            self._subscriptions.pop(subscription.name, None)
+            self._subscriptions.pop(subscription.token, None)
         if not self._pending:
             self._settled.set()
 
     def forget(self, subscription: Subscription) -> None:
         """Notifications of this subscription are refused from now on."""
-        self._subscriptions.pop(subscription.name, None)
+        self._subscriptions.pop(subscription.token, None)
         self._subscriptions.pop(subscription.id, None)
-
-    def subscriptions(self) -> set[Subscription]:
-        """All that are known."""
-        return set(self._subscriptions.values())
 
     async def serve(self, request: Request) -> Response:
         """Answer one request; what every listener calls (``cse.ports.Serve``)."""
@@ -218,8 +214,15 @@ class NotificationRouter:
         return None
 
     def _find(self, request: Request, reference: str) -> Subscription | None:
+        """The subscription of a notification: by the token in the URL, by resource-ID, or by resourceName if unique."""
         by_token = self._subscriptions.get(request.to.partition("?")[0].rpartition("/")[2])
-        return by_token or self._subscriptions.get(reference.rpartition("/")[2])
+        last = reference.rpartition("/")[2]
+        found = by_token or self._subscriptions.get(last)
+        if found is None and last:
+            # Other CSEs may refer to it by its path, whose beginning is not known here.
+            named = {known for known in self._subscriptions.values() if known.resource.get("rn") == last}
+            found = named.pop() if len(named) == 1 else None
+        return found
 
 
 def _bodies(content: Any) -> list[Mapping[str, Any]]:
