@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from cse.bindings.coap_codec import decode_response, encode_request, uri_path
 from cse.bindings.coap_codes import NEW_NUMBERS, Numbering
 from cse.bindings.coap_message import Message
-from cse.bindings.http_codec import split_url
+from cse.bindings.http_url import split_url
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, ResponseType
 from cse.onem2m.status import Status
