@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -142,23 +143,30 @@ def _response(answer: Message, send: Send) -> Response:
 
 
 def _to_aiocoap(message: Message, parts: SplitResult, timeout_s: float) -> aiocoap.Message:
-    from aiocoap import CON, TransportTuning
     from aiocoap import Message as AiocoapMessage
     from aiocoap.numbers.codes import Code
     from aiocoap.numbers.optionnumbers import OptionNumber
 
-    class Tuning(TransportTuning):  # type: ignore[misc]  # aiocoap is not typed
-        """Gives up before the caller does, so that no copy of a failed request is sent after its retry."""
-
-        ACK_TIMEOUT = _ACK_TIMEOUT_S
-        ACK_RANDOM_FACTOR = _ACK_RANDOM_FACTOR
-        MAX_RETRANSMIT = _retransmissions(timeout_s)
-
-    sent = AiocoapMessage(code=Code(message.code), mtype=CON, payload=message.payload, transport_tuning=Tuning())
+    tuning = _tuning(_retransmissions(timeout_s))
+    sent = AiocoapMessage(code=Code(message.code), payload=message.payload, transport_tuning=tuning)
     sent.set_request_uri(f"coap://{parts.netloc}")
     for number, value in message.options:
         sent.opt.add_option(OptionNumber(number).create_option(decode=value))
     return sent
+
+
+@lru_cache(maxsize=_MAX_RETRANSMIT + 1)
+def _tuning(retransmissions: int) -> aiocoap.TransportTuning:
+    from aiocoap import Reliable
+
+    class Tuning(Reliable):  # type: ignore[misc]  # aiocoap is not typed
+        """Gives up before the caller does, so that no copy of a failed request is sent after its retry."""
+
+        ACK_TIMEOUT = _ACK_TIMEOUT_S
+        ACK_RANDOM_FACTOR = _ACK_RANDOM_FACTOR
+        MAX_RETRANSMIT = retransmissions
+
+    return Tuning()
 
 
 def _retransmissions(timeout_s: float) -> int:
