@@ -23,8 +23,9 @@ from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFi
 from cse.bindings.mqtt_engine import Incoming
 from cse.bindings.mqtt_limits import MqttCounters, MqttLimits
 from cse.bindings.mqtt_sender import MqttSender
-from cse.onem2m.errors import BadRequest, CseError, InternalServerError, OriginatorHasNotRegistered
+from cse.onem2m.errors import BadRequest, CseError, InternalServerError
 from cse.onem2m.primitives import Operation, Request, Response
+from cse.onem2m.status import Status
 from cse.ports import Send, Serve
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class MqttBinding:
         broker_authenticates: the broker lets nobody publish under the name of another, so the originator in a topic
             is a proven credential.
         may_relay: whether a CSE (by CSE-ID) may send for an originator that is not below it; a CSE denies, an AE
-            trusts its registrar, when it is None.
+            trusts what cannot be another AE, when it is None.
         guard: decides whether and at which address other brokers may be reached.
         tls: for an mqtts ``url``; None verifies against the system's authorities.
         on_state: called with the state of the connection and a line that says why.
@@ -119,7 +120,7 @@ class MqttBinding:
         self.entity_id, self._cse_name, self._sp_id, self._is_cse = entity_id, cse_name, sp_id, is_cse
         self._serve, self._lenient, self._limits = serve, lenient, limits or MqttLimits()
         self._broker_authenticates, self._tls, self._notify_state = broker_authenticates, tls, on_state
-        self._may_relay = may_relay or (lambda _cse, _originator: not is_cse)
+        self._may_relay = may_relay or (lambda hop, _originator: not is_cse and not hop.startswith(("/C", "/S")))
         self.client_id = f"{'C' if is_cse else 'A'}::{self._own}"
         self.counters = MqttCounters()
         self._note: primitives.Note = lambda dialect: self.counters.dialects.update((dialect,))
@@ -161,6 +162,7 @@ class MqttBinding:
             on_state=self._tell,
             clean_session=self._own in ("C", "S"),
             tls=self._tls,
+            packet_limit=self._limits.readable_bytes + 4096,
         )
         self._link = self._sender.link = link
         try:
@@ -232,7 +234,7 @@ class MqttBinding:
         if place is None:
             return "topic"
         topic, payload = place.topic, message.payload
-        if len(payload) > self._limits.readable_bytes:
+        if message.oversized or len(payload) > self._limits.readable_bytes:
             return "too large"
         if topic.kind not in codec.ANSWERS:
             return self._sender.take(link, topic, payload)
@@ -316,9 +318,9 @@ class MqttBinding:
 
     def _identify(self, request: Request, topic: Topic) -> None:
         if not codec.identify(request, topic, self._own, self._sp_id):
-            hop = codec.from_topic_level(topic.originator)
+            hop = codec.cse_of_topic_level(topic.originator)
             if not self._may_relay(hop, request.originator):
-                raise OriginatorHasNotRegistered(f"{hop} is not known to send for {request.originator!r}")
+                raise codec.mismatch(request, topic)
         if self._broker_authenticates and not request.credential:
             request.credential = codec.from_topic_level(topic.originator)
         if self._lenient and self._is_cse:
@@ -380,7 +382,8 @@ class MqttBinding:
             payload = codec.dump(value, reply.place.topic.serialisation)
         waiters: list[Delivery | None] = []
         if reply.answered is not None and reply.key is not None:
-            waiters = self._duplicates.settle(reply.answered, payload, reply.key)
+            keep = response.status < 5000 and response.status is not Status.REQUEST_TIMEOUT  # else worth a new try
+            waiters = self._duplicates.settle(reply.answered, payload, reply.key, keep=keep)
         self._publish(reply, payload)
         for delivery in waiters:
             self._acks.finish(delivery)

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cse.bindings.mqtt_codec import BrokerUrl
 from cse.bindings.mqtt_connection import BrokerConnection, BrokerUnavailable, Guard, LinkState
@@ -19,9 +19,9 @@ OnMessage = Callable[[BrokerConnection, Incoming], None]
 @dataclass(slots=True)
 class _Entry:
     opening: asyncio.Task[BrokerConnection]
+    link: BrokerConnection | None = None
     users: int = 0
     idle: asyncio.TimerHandle | None = None
-    closing: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class OtherBrokers:
@@ -60,6 +60,7 @@ class OtherBrokers:
             if len(self._entries) >= self._limit and not self._drop_idle():
                 raise BrokerUnavailable(f"{self._limit} other brokers are in use, {key} must wait")
             opening = asyncio.get_running_loop().create_task(self._open(broker))
+            opening.add_done_callback(lambda task: self._opened(key, task))
             entry = self._entries[key] = _Entry(opening)
         entry.users += 1
         try:
@@ -79,8 +80,9 @@ class OtherBrokers:
         key = broker.address
 
         def on_state(state: LinkState, _words: str) -> None:
-            if state is LinkState.LOST and key in self._entries:
-                self._remove(key, self._entries[key])
+            entry = self._entries.get(key)
+            if state is LinkState.LOST and entry is not None and entry.link is link:
+                self._remove(key, entry)
 
         link = BrokerConnection(
             broker,
@@ -93,12 +95,16 @@ class OtherBrokers:
             reconnect=False,
             guard=self._guard,
         )
-        try:
-            await link.start(timeout_s=5.0)
-        except BaseException:
-            self._entries.pop(key, None)
-            raise
+        await link.start(timeout_s=5.0)
+        if key in self._entries:
+            self._entries[key].link = link
         return link
+
+    def _opened(self, key: str, opening: asyncio.Task[BrokerConnection]) -> None:
+        failed = opening.cancelled() or opening.exception() is not None
+        entry = self._entries.get(key)
+        if failed and entry is not None and entry.opening is opening:
+            del self._entries[key]
 
     def _drop_idle(self) -> bool:
         for key, entry in self._entries.items():

@@ -60,6 +60,16 @@ def from_topic_level(level: str) -> str:
     return identifier
 
 
+def cse_of_topic_level(level: str) -> str:
+    """The CSE-ID of a topic level that is known to be a CSE, even when it looks like an AE-ID stem.
+
+    Raises:
+        BadRequest: it is no identifier.
+    """
+    identifier = from_topic_level(level)
+    return identifier if identifier.startswith("/") else "/" + identifier
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A oneM2M topic taken apart (TS-0010 clause 6.4.2).
@@ -185,15 +195,10 @@ def identify(request: Request, topic: Topic, own: str, sp_id: str = "") -> bool:
     hop = topic.originator
     if _local(claimed, own, sp_id) == _local(hop, own, sp_id):
         return True
-    below = claimed.startswith(hop + ":")
-    if ":" not in hop and hop[0] in "CS":
-        # an AE stem, or a CSE-ID that looks like one: the caller must know it as a CSE
-        if not below:
-            _refuse(request, topic)
-        return False
     if hop.count(":") != (2 if hop.startswith(":") else 0):
-        _refuse(request, topic)  # an AE below another CSE speaks for itself only
-    return below
+        raise mismatch(request, topic)  # an AE below another CSE speaks for itself only
+    # what looks like an AE stem may be a CSE-ID, which only the caller can know
+    return hop[0] not in "CS" and claimed.startswith(hop + ":")
 
 
 def _identify_registration(request: Request, topic: Topic) -> bool:
@@ -208,13 +213,14 @@ def _identify_registration(request: Request, topic: Topic) -> bool:
     claimed = to_topic_level(request.originator)
     if claimed != level:
         if names_entity and level not in _UNNAMED:
-            _refuse(request, topic)
+            raise mismatch(request, topic)
         request.credential = "" if level in _UNNAMED else level
     return True
 
 
-def _refuse(request: Request, topic: Topic) -> None:
-    raise OriginatorHasNotRegistered(
+def mismatch(request: Request, topic: Topic) -> OriginatorHasNotRegistered:
+    """The error for an originator that is not who the topic says."""
+    return OriginatorHasNotRegistered(
         f"'fr' is {request.originator!r} but the topic says {topic.originator!r}: send both the same, "
         "'/' written as ':' in the topic"
     )

@@ -25,8 +25,6 @@ _log = logging.getLogger(__name__)
 #: gives the address to connect to, or raises OSError or Unreachable (trust.md R4)
 Guard = Callable[[str, int], Awaitable[str]]
 
-_KEEPALIVE_S = 20
-_TICK_S = 2.0
 _BACKOFF_S = (0.1, 2.0)
 _CLASH_BACKOFF_S = (5.0, 60.0)
 #: a session the broker ends sooner than this, and then takes back, smells of a second client with our id
@@ -63,6 +61,8 @@ class BrokerConnection:
         reconnect: come back after a loss.
         guard: decides whether and at which address the broker may be reached.
         tls: for mqtts; None verifies against the system's authorities.
+        keepalive_s: how long the connection may be silent before it is probed; lost after the same time again.
+        packet_limit: most bytes of a packet that are kept while it comes in.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class BrokerConnection:
         reconnect: bool = True,
         guard: Guard | None = None,
         tls: ssl.SSLContext | None = None,
+        keepalive_s: int = 20,
+        packet_limit: int = 1 << 20,
     ) -> None:
         self.broker, self.client_id = broker, client_id
         self.state = LinkState.CONNECTING
@@ -96,9 +98,11 @@ class BrokerConnection:
         self._flushing = False
         self._stopping = False
         self._keeper: asyncio.Task[None] | None = None
-        self._engine = self._make_engine(clean_session)
+        self._engine = self._make_engine(clean_session, keepalive_s)
+        self._engine.packet_limit = packet_limit
+        self._tick_s = min(2.0, keepalive_s / 2)
 
-    def _make_engine(self, clean_session: bool) -> Engine:
+    def _make_engine(self, clean_session: bool, keepalive_s: int) -> Engine:
         engine = Engine(
             CallbackAPIVersion.VERSION2,
             self.client_id,
@@ -110,7 +114,7 @@ class BrokerConnection:
         engine.max_queued_messages_set(_QUEUE_LIMIT)
         if self.broker.user:
             engine.username_pw_set(self.broker.user, self.broker.password)
-        engine.connect_async(self.broker.host, self.broker.port, _KEEPALIVE_S)
+        engine.connect_async(self.broker.host, self.broker.port, keepalive_s)
         engine.on_connect = self._connected
         engine.on_disconnect = lambda *_: self._gone.set()
         engine.on_subscribe = self._subscribed
@@ -251,7 +255,7 @@ class BrokerConnection:
             began_s = self._loop.time()
             while not self._gone.is_set():
                 try:
-                    async with asyncio.timeout(_TICK_S):
+                    async with asyncio.timeout(self._tick_s):
                         await self._gone.wait()
                 except TimeoutError:
                     self._engine.loop_misc()

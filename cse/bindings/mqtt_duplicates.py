@@ -78,11 +78,21 @@ class DuplicateFilter(Generic[Waiter]):
             self._forget(next(iter(self._known)))
         return answered
 
-    def settle(self, answered: Answered[Waiter], payload: bytes, key: Key) -> list[Waiter]:
-        """Keep the answer of a request; returns who waits for it."""
-        answered.payload = payload
+    def settle(self, answered: Answered[Waiter], payload: bytes, key: Key, *, keep: bool = True) -> list[Waiter]:
+        """Take the answer of a request; returns who waits for it.
+
+        Args:
+            answered: what ``add`` gave.
+            payload: the answer.
+            key: see ``key``.
+            keep: also for later deliveries; otherwise those are executed anew.
+        """
         if self._known.get(key) is answered:
-            self._size_bytes += len(payload)
+            if keep:
+                self._size_bytes += len(payload)
+            else:
+                del self._known[key]
+        answered.payload = payload
         waiters, answered.waiters = answered.waiters, []
         return waiters
 

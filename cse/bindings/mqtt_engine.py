@@ -18,6 +18,8 @@ from cse.bindings.mqtt_stream import Stream
 
 _PUBLISH, _PUBACK = 0x30, 0x40
 _PROTOCOL_ERROR = 2
+#: longest header before a payload: topic length, topic, packet identifier
+_HEADER_LIMIT = 2 + 65535 + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Incoming:
         mid: packet identifier to acknowledge it with, 0 with QoS 0.
         dup: the broker sent it before.
         retain: it was kept by the broker, nobody sent it now.
+        oversized: it was too large to be kept; the payload is empty.
     """
 
     topic: bytes
@@ -37,6 +40,7 @@ class Incoming:
     mid: int
     dup: bool
     retain: bool
+    oversized: bool = False
 
 
 def _drop_message(_message: Incoming) -> None:
@@ -52,20 +56,25 @@ class Engine(Client):
 
     Attributes:
         stream: what the next ``reconnect`` uses.
+        packet_limit: packets with more bytes are not kept while they come in.
         on_incoming: called with each message, in order.
         on_puback: called with the packet identifier of each message that the broker has acknowledged.
     """
 
     stream: Stream | None = None
+    packet_limit = 1 << 20
+    _skip = 0
     on_incoming: Callable[[Incoming], None] = staticmethod(_drop_message)
     on_puback: Callable[[int], None] = staticmethod(_drop_puback)
 
     def _create_socket(self) -> Any:
+        self._skip = 0
         return self.stream
 
     def feed(self, data: bytes) -> bytes:
         """Handle the whole packets in ``data``; returns the part of a packet at its end."""
-        at, size = 0, len(data)
+        at, size = min(self._skip, len(data)), len(data)
+        self._skip -= at
         self._last_bytes_received = time.monotonic()
         while at + 2 <= size and self._sock is not None:
             length, start, shift = 0, at + 1, 0
@@ -81,28 +90,34 @@ class Engine(Client):
                     return b""
             else:
                 break
+            if length > self.packet_limit and size - start >= min(length, _HEADER_LIMIT):
+                self._skip = max(0, start + length - size)
+                self._packet(data[at], data, start, min(start + length, size), oversized=True)
+                at = min(start + length, size)
+                continue
             if start + length > size:
                 break
             self._packet(data[at], data, start, start + length)
             at = start + length
         return data[at:] if at else data
 
-    def _packet(self, head: int, data: bytes, start: int, end: int) -> None:
+    def _packet(self, head: int, data: bytes, start: int, end: int, *, oversized: bool = False) -> None:
         kind = head & 0xF0
         if kind == _PUBLISH and head & 0x06 != 0x04 and end - start >= 2:
             topic_end = start + 2 + int.from_bytes(data[start : start + 2])
             begin = topic_end + 2 if head & 0x06 else topic_end
             if begin <= end and head & 0x06 != 0x06:
                 mid = int.from_bytes(data[topic_end:begin]) if begin > topic_end else 0
-                topic = data[start + 2 : topic_end]
-                self.on_incoming(Incoming(topic, data[begin:end], mid, bool(head & 0x08), bool(head & 0x01)))
+                topic, body = data[start + 2 : topic_end], b"" if oversized else data[begin:end]
+                self.on_incoming(Incoming(topic, body, mid, bool(head & 0x08), bool(head & 0x01), oversized))
                 return
         elif kind == _PUBACK and end - start == 2:
             mid = int.from_bytes(data[start:end])
             if self._out_messages.pop(mid, None) is not None:
                 self.on_puback(mid)
             return
-        self._hand_to_paho(head, data[start:end])
+        if not oversized:
+            self._hand_to_paho(head, data[start:end])
 
     def _hand_to_paho(self, head: int, body: bytes) -> None:
         packet = self._in_packet

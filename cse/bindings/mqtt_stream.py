@@ -19,7 +19,7 @@ class Stream(asyncio.Protocol):
         self._in: bytes = b""
         self._quick: socket.socket | None = None
         self._out: list[bytes | bytearray] = []
-        self._eof = False
+        self._eof = self._held = False
         #: the broker reads slower than we write
         self.congested = False
 
@@ -77,11 +77,13 @@ class Stream(asyncio.Protocol):
 
     def hold(self, on: bool) -> None:
         """Stop or go on reading, so that the broker keeps what we cannot take."""
-        if self._transport is not None and not self._transport.is_closing():
-            if on and self._transport.is_reading():
-                self._transport.pause_reading()
-            elif not on and not self._transport.is_reading():
-                self._transport.resume_reading()
+        if on is self._held or self._transport is None or self._transport.is_closing():
+            return
+        self._held = on
+        if on:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Write what is left, then close."""

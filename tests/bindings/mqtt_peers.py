@@ -118,6 +118,8 @@ class ScriptedBroker:
         self.subscribed = asyncio.Event()
         #: whether responses of the client are acknowledged
         self.acknowledges = True
+        #: whether keep-alive probes are answered
+        self.answers_pings = True
         self._writer: asyncio.StreamWriter | None = None
 
     @contextlib.asynccontextmanager
@@ -181,5 +183,5 @@ class ScriptedBroker:
             self.sent.put_nowait(("PUBLISH", int(json.loads(body[at + 2 :])["rqi"])))
         elif kind == 4:
             self.sent.put_nowait(("PUBACK", struct.unpack("!H", body)[0]))
-        elif kind == 12:
+        elif kind == 12 and self.answers_pings:
             writer.write(b"\xd0\x00")

@@ -63,6 +63,36 @@ async def test_the_cse_reaches_an_ae_and_another_cse(broker_url: str) -> None:
     assert [answer.request_id for answer in answers] == [f"c{n}" for n in range(50)]
 
 
+async def test_the_application_decides_who_may_relay_for_whom(mosquitto_url: str) -> None:
+    hop, target, asked = unique("/CSE"), unique("/id-"), []
+
+    def may_relay(cse_id: str, originator: str) -> bool:
+        asked.append((cse_id, originator))
+        return originator == "/id-far/Cx"
+
+    sending = MqttBinding(mosquitto_url, hop, serve=echo)
+    receiving = MqttBinding(mosquitto_url, target, serve=echo, may_relay=may_relay, broker_authenticates=True)
+    statuses = []
+    async with running(sending, receiving):
+        for number, originator in enumerate((hop, f"{hop}/Cx", "/id-far/Cx", "/id-far/Cy")):
+            send = _send(target, create(originator, str(number)))
+            statuses.append((await sending.send(mosquitto_url, send)).status)
+    # a topic level that begins with C may be an AE, so the application is asked for what is below it too
+    refused = Status.ORIGINATOR_HAS_NOT_REGISTERED
+    assert statuses == [Status.CREATED, refused, Status.CREATED, refused]
+    assert asked == [(hop, f"{hop}/Cx"), (hop, "/id-far/Cx"), (hop, "/id-far/Cy")]
+
+
+async def test_an_ae_believes_its_registrar_and_no_other_ae(mosquitto_url: str) -> None:
+    ae = MqttBinding(mosquitto_url, unique("C"), serve=echo, is_cse=False)
+    registrar = MqttBinding(mosquitto_url, unique("/id-"), serve=echo)
+    evil = MqttBinding(mosquitto_url, unique("C"), serve=echo, is_cse=False)
+    async with running(ae, registrar, evil):
+        relayed = _send(ae.entity_id, create("/id-far/Cx", "1"))
+        assert (await registrar.send(mosquitto_url, relayed)).status is Status.CREATED
+        assert (await evil.send(mosquitto_url, relayed)).status is Status.ORIGINATOR_HAS_NOT_REGISTERED
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 async def test_mosquitto_rr_gets_its_answer(mosquitto_url: str, wrapped: bool) -> None:
     # it insists on a broker that speaks MQTT 5, which the embedded one does not

@@ -1,6 +1,7 @@
 """The MQTT binding when things go wrong: acknowledgements, redelivery, lost brokers, clashing client ids, stop."""
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cse.bindings.mqtt import MqttBinding, MqttStartError
-from cse.bindings.mqtt_connection import LinkState
+from cse.bindings.mqtt_codec import parse_url
+from cse.bindings.mqtt_connection import BrokerConnection, LinkState
 from cse.bindings.mqtt_limits import MqttLimits
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.status import Status
@@ -140,6 +142,70 @@ async def test_what_the_broker_sends_again_runs_once() -> None:
     assert cse.counters.repeated == 2
 
 
+async def test_a_request_of_a_lost_connection_holds_up_nobody_on_the_next() -> None:
+    gate = Gate()
+    async with scripted(gate) as (broker, _, states):
+        broker.publish(TOPIC, payload("Cx", "1"), mid=7)
+        await gate.wait("1")
+        broker.hang_up()
+        await states.until(LinkState.LOST)
+        await states.until(LinkState.CONNECTED)
+        broker.publish(TOPIC, payload("Cx", "2"), mid=8)
+        gate.open("2")
+        assert [await broker.next() for _ in range(2)] == [("PUBLISH", 2), ("PUBACK", 8)]
+        broker.publish(TOPIC, payload("Cx", "3"), mid=9)
+        await gate.wait("2")
+        await gate.wait("3")
+        gate.open("1")
+        assert await broker.next() == ("PUBLISH", 1)
+        gate.open("3")
+        # 7 belongs to the connection that is gone
+        assert [await broker.next() for _ in range(2)] == [("PUBLISH", 3), ("PUBACK", 9)]
+
+
+async def test_a_failure_of_the_cse_may_be_tried_again() -> None:
+    statuses = [Status.INTERNAL_SERVER_ERROR, Status.CREATED]
+
+    async def serve(request: Request) -> Response:
+        return Response(statuses.pop(0), request.request_id)
+
+    broker = ScriptedBroker()
+    async with broker.listen() as url, running(MqttBinding(url, "/id-in", serve=serve)):
+        for _ in range(3):
+            broker.publish(TOPIC, payload("Cx", "12345678901234567890"), mid=1)
+            assert (await broker.next())[0] == "PUBLISH"
+            assert await broker.next() == ("PUBACK", 1)
+    assert statuses == [], "the failure was executed again, the success was not"
+
+
+async def test_a_huge_message_is_not_kept_and_the_next_is_read() -> None:
+    gate = Gate()
+    gate.open("1")
+    async with scripted(gate, MqttLimits(readable_bytes=1000)) as (broker, cse, _):
+        broker.publish(TOPIC, b"x" * 5_000_000, mid=1)
+        broker.publish(TOPIC, payload("Cx", "1"), mid=2)
+        assert [await broker.next() for _ in range(3)] == [("PUBACK", 1), ("PUBLISH", 1), ("PUBACK", 2)]
+        assert cse.counters.ignored == {"too large": 1}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_broker_that_says_nothing_any_more_is_left(answers: bool) -> None:
+    states, broker = States(), ScriptedBroker()
+    broker.answers_pings = answers
+    async with broker.listen() as url:
+        link = BrokerConnection(
+            parse_url(url), "x", [], on_message=lambda _message: None, on_ready=lambda: None, on_state=states,
+            clean_session=True, keepalive_s=1,
+        )  # fmt: skip
+        await link.start(TIMEOUT_S)
+        if answers:
+            with pytest.raises(TimeoutError):
+                await states.until(LinkState.LOST, 4.0)
+        else:
+            await states.until(LinkState.LOST, 6.0)
+        await link.stop(1)
+
+
 async def test_responses_the_broker_has_not_acknowledged_are_sent_again() -> None:
     gate = Gate()
     gate.open("1")
@@ -262,13 +328,13 @@ async def test_nonsense_is_refused_before_connecting(url: str, entity_id: str) -
 
 
 @contextmanager
-def _broker(kind: str, folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def _broker(kind: str, folder: Path, port: int, more: str = "") -> Iterator[subprocess.Popen[str]]:
     """A broker on a given port; Mosquitto keeps its sessions on disk."""
     if kind == "mosquitto":
         config = folder / "mosquitto.conf"
         config.write_text(
             f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-            "user root\nset_tcp_nodelay true\n"
+            f"user root\nset_tcp_nodelay true\n{more}"
         )
         command = [brokers.require_tool("mosquitto"), "-c", str(config)]
     else:
@@ -325,6 +391,26 @@ async def test_a_request_in_flight_survives_a_broker_restart_and_runs_once(tmp_p
                 assert (await client.answer())["rqi"] in ("1", "2")
             assert gate.runs == ["1", "2"]
             await cse.stop()
+
+
+async def test_tls_is_verified(tmp_path: Path, free_port: int) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    process = await asyncio.create_subprocess_exec(
+        brokers.require_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+        "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
+        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert await process.wait() == 0
+    more = f"certfile {certificate}\nkeyfile {key}\n"
+    url = f"mqtts://127.0.0.1:{free_port}"
+    with _broker("mosquitto", tmp_path, free_port, more):
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        cse = MqttBinding(url, "/id-in", serve=echo, tls=trusting)
+        ae = MqttBinding(url, "Cae", serve=echo, is_cse=False, tls=trusting)
+        async with running(cse, ae):
+            send = Send(create("Cae", "1"), receiver="/id-in", exact_url=False, timeout_s=TIMEOUT_S)
+            assert (await ae.send(url, send)).status is Status.CREATED
+        assert "TLS with" in await _start_error(url)
 
 
 async def test_requests_sent_while_the_cse_was_away_are_executed_when_it_is_back(broker_url: str) -> None:
