@@ -195,8 +195,8 @@ def identify(request: Request, topic: Topic, own: str, sp_id: str = "") -> bool:
     hop = topic.originator
     if _local(claimed, own, sp_id) == _local(hop, own, sp_id):
         return True
-    if hop.count(":") != (2 if hop.startswith(":") else 0):
-        raise mismatch(request, topic)  # an AE below another CSE speaks for itself only
+    if is_registration(request) or hop.count(":") != (2 if hop.startswith(":") else 0):
+        raise mismatch(request, topic)  # registrations are never relayed; an AE below a CSE speaks for itself only
     # what looks like an AE stem may be a CSE-ID, which only the caller can know
     return hop[0] not in "CS" and claimed.startswith(hop + ":")
 
