@@ -174,7 +174,7 @@ class GroupCommit:
 
     def _group(self, ticket: Ticket) -> Group | None:
         for group in (self.gathering, self._in_flight, *self._sealed):
-            if group is not None and group.ticket == ticket:
+            if group is not None and group.ticket == ticket and group.requests:
                 return group
         return None
 
