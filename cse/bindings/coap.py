@@ -8,13 +8,13 @@ import logging
 import socket
 from dataclasses import dataclass, field
 
-from cse.bindings.coap_blockwise import BlockLimits, Blockwise, has_blocks, overloaded
+from cse.bindings.coap_blockwise import LARGEST_BLOCK_BYTES, BlockLimits, Blockwise, has_blocks, overloaded
 from cse.bindings.coap_client import CoapSender
 from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, encode_response, reply_style
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
 from cse.bindings.coap_message import Message
 from cse.onem2m.errors import CseError, InternalServerError
-from cse.onem2m.primitives import Operation, Request
+from cse.onem2m.primitives import Request
 from cse.ports import Serve
 
 __all__ = ["BindError", "CoapLimits", "CoapSender", "CoapServer"]
@@ -119,20 +119,24 @@ class CoapServer:
         if len(self._tasks) >= self._limits.in_flight:
             exchange.respond(overloaded("too many requests at a time: try again later"))
             return
-        host = str(exchange.peer[0])
-        request.peer_address = host.removeprefix("::ffff:").partition("%")[0]
+        request.peer_address = exchange.peer[0]
+        if ":" in request.peer_address:
+            request.peer_address = request.peer_address.removeprefix("::ffff:").partition("%")[0]
         request.binding = "coap"
         assert self._loop is not None
         task = self._loop.create_task(self._work(exchange, request, style))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, exchange: Exchange, request: Request, style: ReplyStyle) -> None:
         try:
             response = await self._serve(request)
-            answer = encode_response(response, style, Operation(request.operation))
+            answer = encode_response(response, style, request.operation)
         except Exception:
             answer = self._failure(style)
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.discard(task)
         self._answer(exchange, answer)
 
     def _failure(self, style: ReplyStyle) -> Message:
@@ -140,7 +144,7 @@ class CoapServer:
         return encode_error(InternalServerError("the CSE failed on this request; its log says why"), style)
 
     def _answer(self, exchange: Exchange, answer: Message | None) -> None:
-        if answer is not None:
+        if answer is not None and (len(answer.payload) > LARGEST_BLOCK_BYTES or has_blocks(exchange.message)):
             answer = self._blocks.give(exchange.peer, exchange.message, answer, self._now())
         exchange.respond(answer)
 

@@ -30,6 +30,7 @@ from cse.bindings.coap_message import (
 )
 
 LARGEST_EXPONENT = 6
+LARGEST_BLOCK_BYTES = 1 << (LARGEST_EXPONENT + 4)
 _CONTINUE, _INCOMPLETE, _TOO_LARGE = code("2.31"), code("4.08"), code("4.13")
 _BAD_REQUEST, _UNAVAILABLE = code("4.00"), code("5.03")
 #: options that may differ between the blocks of one transfer
@@ -185,7 +186,7 @@ class Blockwise:
         if raw1 is not None:
             last = decode_block(raw1)
             response.options.append((BLOCK1, encode_block(Block(last.number, False, last.exponent))))
-        if raw2 is None and len(response.payload) <= 1 << (LARGEST_EXPONENT + 4):
+        if raw2 is None and len(response.payload) <= LARGEST_BLOCK_BYTES:
             return response
         wanted = Block(0, False, LARGEST_EXPONENT) if raw2 is None else decode_block(raw2)
         if len(response.payload) > wanted.size_bytes:
@@ -235,8 +236,11 @@ class Blockwise:
 
 
 def has_blocks(message: Message) -> bool:
-    """Whether a message is part of a block transfer, or negotiates one."""
-    return any(number in (BLOCK1, BLOCK2) for number, _ in message.options)
+    """Whether a received message, whose options are in order, is part of a block transfer or negotiates one."""
+    for number, _ in message.options:
+        if number >= BLOCK2:
+            return number in (BLOCK1, BLOCK2) or message.option(BLOCK1) is not None
+    return False
 
 
 def _transfer(message: Message) -> Hashable:

@@ -70,6 +70,7 @@ _ONLY_OLD = frozenset(
 _ONLY_NEW = frozenset((NEW_NUMBERS.fr, NEW_NUMBERS.rqi))
 _UNDERSTOOD = frozenset((URI_HOST, URI_PORT, BLOCK1, BLOCK2, ACCEPT))
 _NO_CACHING = (MAX_AGE, b"")
+_STATUS_VALUE = {status: uint(status) for status in Status}
 
 
 @dataclass(slots=True)
@@ -105,9 +106,10 @@ def reply_style(message: Message, *, lenient: bool = True) -> ReplyStyle:
     if lenient and not _ONLY_OLD.isdisjoint(values) and _ONLY_NEW.isdisjoint(values):
         style.numbers = OLD_NUMBERS
     style.request_id = readable(values.get(style.numbers.rqi, b""))
-    style.release = readable(values.get(style.numbers.rvi, b"")) or None
-    accepted = int.from_bytes(values.get(ACCEPT, b"")[:4], "big")
+    if style.numbers.rvi in values:
+        style.release = readable(values[style.numbers.rvi]) or None
     sent = int.from_bytes(values.get(CONTENT_FORMAT, b"")[:4], "big")
+    accepted = int.from_bytes(values[ACCEPT][:4], "big") if ACCEPT in values else 0
     if FORMATS.get(accepted) in PLAIN_FORMAT:
         style.serialisation, style.format = FORMATS[accepted], accepted
     elif FORMATS.get(sent) in PLAIN_FORMAT:
@@ -324,7 +326,7 @@ def encode_response(response: Response, style: ReplyStyle, operation: Operation)
     wire_code = _response_code(response, operation)
     if response.silent or not wire_code:
         return None
-    options: list[tuple[int, bytes]] = [_NO_CACHING, (style.numbers.rsc, uint(response.status))]
+    options: list[tuple[int, bytes]] = [_NO_CACHING, (style.numbers.rsc, _STATUS_VALUE[response.status])]
     append_parameters(options, RESPONSE_OPTIONS[style.numbers.name], response)
     message = Message(wire_code, options=options)
     content = response.content

@@ -160,24 +160,16 @@ def _decode_options(datagram: bytes, position: int, length: int, options: list[t
                 raise ValueError("a payload marker without payload")
             return datagram[position:]
         delta, size = byte >> 4, byte & 15
-        if delta > 12:
-            if delta == 15:
-                raise ValueError("option delta 15 is reserved")
-            if delta == 13:
-                delta = datagram[position] + 13
-                position += 1
-            else:
-                delta = (datagram[position] << 8 | datagram[position + 1]) + 269
-                position += 2
-        if size > 12:
-            if size == 15:
-                raise ValueError("option length 15 is reserved")
-            if size == 13:
-                size = datagram[position] + 13
-                position += 1
-            else:
-                size = (datagram[position] << 8 | datagram[position + 1]) + 269
-                position += 2
+        if delta < 13 and size < 13:  # nearly all options
+            number += delta
+            end = position + size
+            if end > length:
+                raise ValueError("an option is longer than the datagram")
+            options.append((number, datagram[position:end]))
+            position = end
+            continue
+        delta, position = _extended_field(datagram, position, delta)
+        size, position = _extended_field(datagram, position, size)
         number += delta
         end = position + size
         if end > length or number > 65535:
@@ -185,6 +177,17 @@ def _decode_options(datagram: bytes, position: int, length: int, options: list[t
         options.append((number, datagram[position:end]))
         position = end
     return b""
+
+
+def _extended_field(datagram: bytes, position: int, nibble: int) -> tuple[int, int]:
+    """An option's delta or length, and the position behind its extension (RFC 7252 clause 3.1)."""
+    if nibble < 13:
+        return nibble, position
+    if nibble == 13:
+        return datagram[position] + 13, position + 1
+    if nibble == 14:
+        return (datagram[position] << 8 | datagram[position + 1]) + 269, position + 2
+    raise ValueError("option delta or length 15 is reserved")
 
 
 def _extended(value: int) -> tuple[int, bytes]:
