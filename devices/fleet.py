@@ -1,7 +1,8 @@
-"""Many devices in one process: those over HTTP and CoAP share one transport, those over MQTT have one each.
+"""Many devices in one process: those over HTTP share one transport, those over CoAP a few, those over MQTT none.
 
-A broker knows a device by its client id and its topics, so real MQTT devices never share a connection; simulated ones
-do not either.
+A CoAP endpoint has one request at a time on its way to another (RFC 7252 clause 4.7, NSTART), so that a lost message
+would hold up all devices behind one socket. A broker knows a device by its client id and its topics, so real MQTT
+devices never share a connection; simulated ones do not either.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from cse.client import Transport, open_transport
 from devices.device import Device, DeviceConfig
 from devices.outbox import DeviceReport
+
+#: devices that share a transport; a binding that is not here has a transport for all
+_SHARING = {"mqtt": 1, "coap": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,9 @@ class Fleet:
         def transport() -> Transport:
             return open_transport(url, cse_id=cse_id, listen=listen, public_url=public_url, serialisation=serialisation)
 
-        shared = transport()
-        one_each = url.startswith("mqtt")
-        self._transports = [transport() for _ in configs] if one_each else [shared] * len(configs)
+        size = _SHARING.get(configs[0].binding, len(configs)) if configs else 1
+        shared = [transport() for _ in range(0, len(configs), size)]
+        self._transports = [shared[number // size] for number in range(len(configs))]
         self._devices = [Device(config, way) for config, way in zip(configs, self._transports, strict=True)]
 
     def report(self) -> FleetReport:
