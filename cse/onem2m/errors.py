@@ -573,9 +573,7 @@ class RequestedActivityPatternNotPermitted(CseError):
     status = Status.REQUESTED_ACTIVITY_PATTERN_NOT_PERMITTED
 
 
-ERRORS: dict[Status, type[CseError]] = {
-    error.status: error for error in CseError.__subclasses__()
-}
+ERRORS: dict[Status, type[CseError]] = {error.status: error for error in CseError.__subclasses__()}
 
 
 def error_for(status: int, debug: str) -> CseError:
