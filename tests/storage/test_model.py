@@ -329,7 +329,7 @@ class Sqlite(Engines):
             store.rollback()
             self.disk.error = None
             while store.health() != "ok":
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # it heals by itself: there is nobody to wait for
 
         self.loop.run_until_complete(lose())
         self.model = copy.deepcopy(self.saved)
