@@ -163,6 +163,31 @@ async def test_a_request_of_a_lost_connection_holds_up_nobody_on_the_next() -> N
         assert [await broker.next() for _ in range(2)] == [("PUBLISH", 3), ("PUBACK", 9)]
 
 
+async def test_no_acknowledgement_goes_out_on_a_later_connection() -> None:
+    gate = Gate()
+    async with scripted(gate) as (broker, _, states):
+        broker.publish(TOPIC, payload("Cx", "1"), mid=7)
+        await gate.wait("1")
+        broker.hang_up()
+        await states.until(LinkState.CONNECTED)
+        gate.open("1", "2")
+        assert await broker.next() == ("PUBLISH", 1)
+        broker.publish(TOPIC, payload("Cx", "2"), mid=8)
+        assert [await broker.next() for _ in range(2)] == [("PUBLISH", 2), ("PUBACK", 8)]
+
+
+async def test_another_broker_cannot_send_us_requests() -> None:
+    gate, other = Gate(), ScriptedBroker()
+    async with scripted(gate) as (_, cse, _), other.listen() as url:
+        sink = Send(create("/id-in", "1"), timeout_s=TIMEOUT_S)
+        assert (await cse.send(f"{url}/sink", sink)).status is Status.OK
+        assert await other.next() == ("PUBLISH", 1)
+        other.publish(TOPIC, payload("Cx", "2"), mid=3)
+        assert await other.next() == ("PUBACK", 3)
+        assert cse.counters.ignored == {"request from another broker": 1}
+    assert gate.runs == []
+
+
 async def test_a_failure_of_the_cse_may_be_tried_again() -> None:
     statuses = [Status.INTERNAL_SERVER_ERROR, Status.CREATED]
 
