@@ -13,6 +13,9 @@ from cse.bindings.coap_message import ACK, CON, EMPTY, NON, RST, Message, Messag
 
 #: (host, port) or, for IPv6, (host, port, flow, scope)
 Peer = tuple[Any, ...]
+# A copy is the same datagram from the same endpoint. The message ID alone would do for peers that keep to RFC 7252
+# clause 4.4, but small devices begin to count anew after a reset and must not get the answer of another request.
+_Key = tuple[Peer, int]
 _IN_PROGRESS = b""
 _FIRST_RESPONSE_CODE = 2 << 5
 
@@ -26,8 +29,8 @@ class ExchangeLimits:
         ack_timeout_s: first wait for the acknowledgement of such an answer; doubled at each retransmission.
         ack_random_factor: the first wait is up to this many times longer.
         max_retransmit: retransmissions before giving up.
-        exchange_lifetime_s: how long a message ID is remembered.
-        remembered: message IDs remembered, the oldest give way.
+        exchange_lifetime_s: how long a request is remembered for its copies.
+        remembered: requests remembered, the oldest give way.
         unacknowledged: answers that may wait for an acknowledgement at a time; more are sent once.
     """
 
@@ -46,13 +49,15 @@ class Exchange:
     Attributes:
         message: the request.
         peer: the endpoint that sent it.
+        key: what its copies have in common.
     """
 
-    __slots__ = ("_acknowledged", "_endpoint", "message", "peer")
+    __slots__ = ("_acknowledged", "_endpoint", "key", "message", "peer")
 
-    def __init__(self, endpoint: ExchangeEndpoint, message: Message, peer: Peer) -> None:
+    def __init__(self, endpoint: ExchangeEndpoint, message: Message, peer: Peer, key: _Key) -> None:
         self.message = message
         self.peer = peer
+        self.key = key
         self._endpoint = endpoint
         self._acknowledged = False
 
@@ -98,8 +103,8 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.DatagramTransport | None = None
         self._message_id = random.getrandbits(16)
-        #: (peer, message ID) -> (when to forget it, what was sent)
-        self._recent: OrderedDict[tuple[Peer, int], tuple[float, bytes]] = OrderedDict()
+        #: -> (when to forget it, what was sent)
+        self._recent: OrderedDict[_Key, tuple[float, bytes]] = OrderedDict()
         #: confirmable requests without acknowledgement or answer so far -> when to acknowledge, in order
         self._unanswered: dict[Exchange, float] = {}
         self._acknowledging: asyncio.TimerHandle | None = None
@@ -135,13 +140,12 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
             if timer is not None:
                 timer.cancel()
         elif EMPTY < message.code < 32:
-            self._request(message, addr)
+            self._request(message, addr, (addr, hash(data)))
         elif message.type == CON:
             # A ping, an answer nobody here asked for, or a reserved code.
             self._reset(addr, message.message_id)
 
-    def _request(self, message: Message, peer: Peer) -> None:
-        key = (peer, message.message_id)
+    def _request(self, message: Message, peer: Peer, key: _Key) -> None:
         known = self._recent.get(key)
         now = self._loop.time()
         if known is not None:
@@ -154,7 +158,7 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
         self._recent[key] = (now + self._limits.exchange_lifetime_s, _IN_PROGRESS)
         if len(self._recent) > self._limits.remembered:
             self._recent.popitem(last=False)
-        exchange = Exchange(self, message, peer)
+        exchange = Exchange(self, message, peer, key)
         if message.type == CON:
             self._unanswered[exchange] = now + self._limits.ack_after_s
             if self._acknowledging is None:
@@ -174,10 +178,9 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
         """Send an acknowledgement, empty or with the answer, and keep it for copies of the request."""
         self._unanswered.pop(exchange, None)
         datagram = encode(message)
-        key = (exchange.peer, exchange.message.message_id)
-        known = self._recent.get(key)
+        known = self._recent.get(exchange.key)
         if known is not None:
-            self._recent[key] = (known[0], datagram)
+            self._recent[exchange.key] = (known[0], datagram)
         self.send(exchange.peer, datagram)
 
     def send_separately(self, peer: Peer, answer: Message) -> None:

@@ -380,6 +380,13 @@ async def test_a_message_id_of_another_endpoint_is_another_message(cse: Cse, ser
     assert len(cse.requests) == 2
 
 
+async def test_a_device_that_counts_anew_gets_its_own_answer(cse: Cse, server: CoapServer) -> None:
+    async with raw_peer(server) as raw:
+        await raw.exchange(get("cse-in/before", 1))
+        await raw.exchange(get("cse-in/after", 1))
+    assert [request.to for request in cse.requests] == ["cse-in/before", "cse-in/after"]
+
+
 async def test_copies_while_the_first_is_worked_on(cse: Cse, server: CoapServer) -> None:
     async with raw_peer(server) as raw:
         raw.send(get("cse-in/slow", 7))
