@@ -15,7 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 from cse.client import Client, RequestFailed, Unreachable
+from cse.onem2m.errors import BadRequest
 from cse.onem2m.status import Status
+from cse.onem2m.timestamps import parse_timestamp
 from mec_adapter.config import SyncConfig
 from mec_adapter.link import Link
 from mec_adapter.outbox import Cursor, Item, Outbox, OutboxError
@@ -31,6 +33,8 @@ _BATCH = 100
 _HOPELESS_ATTEMPTS = 3
 #: below this share of its limit a full outbox takes instances again
 _LOW_WATER = 0.8
+#: notifications older than this are overtaken by a listing, at most this often
+_HURRY_S = 0.5
 
 
 class _Copied:
@@ -44,6 +48,8 @@ class _Copied:
         self.oldest = cursor.oldest
         #: ``complete`` as it is on disk
         self.durable = cursor.complete
+        #: when it was listed last, seconds since the epoch
+        self.listed = 0.0
         self.trouble = ""
         self.last_sent = ""
         self.ancestors: tuple[Ancestor, ...] = ()
@@ -245,15 +251,27 @@ class CloudSync:
             # Nothing that can be kept came with it: the listing will bring it.
             copied.behind.set()
             return Status.OK if item is None else Status.TARGET_NOT_REACHABLE
+        if item.tag <= copied.durable:
+            return Status.OK
         if item.tag == copied.complete + 1:
             copied.complete = item.tag
         elif item.tag > copied.complete:
             copied.behind.set()
+        self._hurry(copied, instance)
         try:
             await self._store(copied, [item], item.tag)
         except OutboxError:
             return Status.TARGET_NOT_REACHABLE
         return Status.OK
+
+    def _hurry(self, copied: _Copied, instance: Mapping[str, Any] | None) -> None:
+        """Notifications that come late mean a queue at the edge: one listing overtakes it."""
+        now = time.time()
+        if now - copied.listed < _HURRY_S:
+            return
+        with suppress(BadRequest):
+            if now - parse_timestamp(str((instance or {}).get("ct", ""))) > _HURRY_S:
+                copied.behind.set()
 
     def _item(self, copied: _Copied, instance: Mapping[str, Any]) -> Item | None:
         return item_of(self._edge_cse_id, copied.ri, copied.path, instance)
@@ -326,6 +344,7 @@ class CloudSync:
             await self._room.wait()
             first = copied.complete + 1
             page = await self._source.newer(copied.path, first, self._config.page)
+            copied.listed = time.time()
             if str(page.container.get("ri", copied.ri)) != copied.ri:
                 # Another container has taken the address: discovery finds it under its own identity.
                 copied.wanted = False
