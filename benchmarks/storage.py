@@ -57,8 +57,10 @@ def create(store: SqliteStore, pi: str, trim: int) -> int:
     return store.commit()
 
 
-async def load(store: SqliteStore, pi: str, clients: int, seconds: float, trim: int) -> tuple[float, list[float]]:
-    """Creates per second, and how long each took in milliseconds."""
+async def load(
+    store: SqliteStore, pi: str, clients: int, seconds: float, trim: int
+) -> tuple[float, float, list[float]]:
+    """Creates per second, processor time of each in microseconds, and how long each took in milliseconds."""
     took: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -67,9 +69,9 @@ async def load(store: SqliteStore, pi: str, clients: int, seconds: float, trim: 
             await store.durable(create(store, pi, trim))
             took.append((time.perf_counter() - start) * 1000)
 
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     await asyncio.gather(*(client() for _ in range(clients)))
-    return len(took) / (time.perf_counter() - start), took
+    return len(took) / (time.perf_counter() - start), (time.process_time() - used) / len(took) * 1e6, took
 
 
 def fill(store: SqliteStore, instances: int) -> None:
@@ -91,17 +93,19 @@ async def run(path: Path, instances: int, seconds: float, rounds: int) -> None:
     print(f"-- {instances} instances stored ({time.perf_counter() - start:.1f} s)")
     for clients in (1, 32, 128):
         for trim in (0, MNI):
-            rates, all_took = [], []
+            rates, costs, all_took = [], [], []
             for turn in range(rounds):
                 name = f"c{clients}-{trim}-{turn}"
                 container(store, name)
-                rate, took = await load(store, name, clients, seconds, trim)
+                rate, cost, took = await load(store, name, clients, seconds, trim)
                 rates.append(rate)
+                costs.append(cost)
                 all_took += took
             all_took.sort()
             p50, p99 = all_took[len(all_took) // 2], all_took[int(len(all_took) * 0.99)]
             print(
-                f"{clients:4} under way  mni {trim or '-':>4}  {statistics.median(rates):8.0f}/s"
+                f"{clients:4} under way  mni {trim or '-':>4}  {statistics.median(rates):7.0f}/s"
+                f"  (best {max(rates):6.0f})  {statistics.median(costs):5.1f} us"
                 f"  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  max {all_took[-1]:6.1f} ms"
             )
     print(f"   resident at most {usage.getrusage(usage.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

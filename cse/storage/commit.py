@@ -93,6 +93,7 @@ class GroupCommit:
         self._settled = 0
         self._saved_number = 0
         self._garbage_timer = False
+        self._stopped = False
         self._failed: dict[Ticket, str] = {REFUSED: "storage: it could not be written"}
         self._locked_since = 0.0
         self._pause_s = 0.0
@@ -157,7 +158,7 @@ class GroupCommit:
 
     def probe(self) -> None:
         """Try whether a read-only store can write again, if it is time to."""
-        if self.reason and self._in_flight is None and time.monotonic() >= self._next_probe:
+        if self.reason and self._in_flight is None and not self._stopped and time.monotonic() >= self._next_probe:
             self._in_flight = Group(0, probe=True)
             self._loop = _running_loop()
             self._jobs.put(self._in_flight)
@@ -165,7 +166,8 @@ class GroupCommit:
                 self._reap(wait=True)
 
     def stop(self) -> None:
-        """End the thread; what is not flushed is lost."""
+        """End the thread; what is not written is lost."""
+        self._stopped = True
         self._reap(wait=True)
         self._jobs.put(None)
         self._thread.join()
@@ -197,7 +199,7 @@ class GroupCommit:
     def _flush(self) -> None:
         """Write the next group and have it committed."""
         self._scheduled = False
-        if self._in_flight is not None:
+        if self._in_flight is not None or self._stopped:
             return
         try:
             if not self._sealed:
@@ -319,7 +321,7 @@ class GroupCommit:
             loop.call_later(self._pause_s, self._probe_later)
 
     def _probe_later(self) -> None:
-        if self.reason and self._in_flight is not None:
+        if self._in_flight is not None and not self._stopped:
             self._plan_probe()
         else:
             self.probe()

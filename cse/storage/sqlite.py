@@ -116,9 +116,13 @@ class SqliteStore(Tree):
                 parent = nodes[pi].resource
                 pi, path = parent.ri, f"{parent.path}/{rn}"
             attributes = {"ri": ri, "pi": pi, "rn": rn, "ty": ty, **loads(body)}
+            for name in ("et", "cr"):  # most have one of few values
+                value = attributes.get(name)
+                if isinstance(value, str):
+                    attributes[name] = shared.setdefault(value, value)
+            if attributes.get("lt") == attributes.get("ct") is not None:
+                attributes["lt"] = attributes["ct"]
             et = attributes.get("et")
-            if et is not None:
-                attributes["et"] = et = shared.setdefault(et, et)  # most have one of few
             root = shared.setdefault(root, root)
             resource = Resource(ri, pi, rn, ty, root, path, attributes, loads(internal) if internal else {})
             node = Node(resource, sequence)
@@ -167,7 +171,8 @@ class SqliteStore(Tree):
         if not self._closed:
             self._closed = True
             await self._commits.drain()
-            await asyncio.to_thread(self._finish)
+            self._commits.stop()
+            await asyncio.to_thread(self._database.close)  # copies the log into the database: that may take a while
 
     def flush(self) -> None:
         """Make everything durable and wait for it on this thread; for programs without an event loop."""
@@ -176,10 +181,6 @@ class SqliteStore(Tree):
     def health(self) -> str:
         """Say "ok", or in words why the store takes no writes."""
         return self._commits.reason or "ok"
-
-    def _finish(self) -> None:
-        self._commits.stop()
-        self._database.close()
 
     def _removes(self, began: int) -> bool:
         removals = (self._put_back, self._instances.undo_remove, self._instances.undo_remove_all)

@@ -31,6 +31,7 @@ class Tree(ABC):
         self._nodes: dict[str, Node] = {}
         self._types: dict[int, Ordered[Node]] = {}
         self._indexes = {name: ValueIndex() for name in INDEXED_ATTRIBUTES}
+        self._index_items = tuple(self._indexes.items())
         self._expiry: Expiry[Node] = Expiry(_node_expiry)
         self._sequence = 0
         self._journal: list[Undo] = []
@@ -311,7 +312,7 @@ class Tree(ABC):
     def _set_state(self, node: Node, new: Resource) -> None:
         old, node.resource = node.resource.attributes, new
         attributes = new.attributes
-        for name, index in self._indexes.items():
+        for name, index in self._index_items:
             before, after = old.get(name), attributes.get(name)
             if before is not after and before != after:
                 for value in values_of(before):

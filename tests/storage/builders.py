@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from cse.ports import Engine, Resource, Store
@@ -88,3 +90,13 @@ async def put(store: Engine, pi: str, **attributes: Any) -> Resource:
     new = instance(store, pi, **attributes)
     await store.durable(store.commit())
     return new
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> float:
+    """Wait for what a store does by itself; returns how long that took in seconds."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    while not condition():
+        assert loop.time() - start < limit_s
+        await asyncio.sleep(0.005)
+    return loop.time() - start

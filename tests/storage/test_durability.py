@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from cse.onem2m.errors import InternalServerError
 from cse.storage.database import check
 from cse.storage.sqlite import SqliteStore
-from tests.storage.builders import Disk, add, instance, put, root
+from tests.storage.builders import Disk, add, instance, put, root, until
 
 FULL = sqlite3.OperationalError("database or disk is full")
 
@@ -45,10 +44,7 @@ async def store(tmp_path: Path, disk: Disk) -> AsyncIterator[SqliteStore]:
 
 async def healed(store: SqliteStore) -> float:
     """Wait until the store takes writes; returns how long that took in seconds."""
-    start = time.monotonic()
-    while store.health() != "ok":
-        await asyncio.sleep(0.01)
-    return time.monotonic() - start
+    return await until(lambda: store.health() == "ok")
 
 
 def on_disk(path: Path) -> int:
@@ -189,8 +185,7 @@ async def test_a_large_container_is_dropped_at_once_and_deleted_bit_by_bit(store
     assert store.newest("r1") is store.oldest("r1") is None
     assert store.referring("lbl", "x") == []
     await put(store, "r1")
-    while on_disk(tmp_path / "cse.db") > 1:
-        await asyncio.sleep(0.01)
+    await until(lambda: on_disk(tmp_path / "cse.db") == 1)
     assert len(list(store.instances("r1"))) == 1
 
 
@@ -212,8 +207,7 @@ async def test_garbage_survives_a_restart(tmp_path: Path) -> None:
     assert store.newest("cb") is store.oldest("cb") is store.get("i1-5") is None
     assert list(store.instances("cb")) == []
     await put(store, "cb")
-    while on_disk(path) > 1:
-        await asyncio.sleep(0.01)
+    await until(lambda: on_disk(path) == 1)
     await store.close()
     assert check(path) == []
 
@@ -295,9 +289,13 @@ async def test_a_full_disk_takes_deletions_and_heals(small_disk: Path) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(bytes(6 << 20))
     made = []
-    with pytest.raises(InternalServerError, match="storage: "):
+
+    async def fill() -> None:
         while True:
             made.append((await put(store, "cb", con="x" * 20_000)).ri)
+
+    with pytest.raises(InternalServerError, match="storage: "):
+        await fill()
     assert "only deletions" in store.health()
     assert [one.ri for one in store.instances("cb")] == made  # all that was acknowledged, nothing else
     for ri in made[:20]:

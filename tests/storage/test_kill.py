@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def lost(store: SqliteStore, acknowledged: dict[str, int]) -> list[str]:
 
 
 @pytest.mark.kill
-async def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(tmp_path: Path) -> None:
     path = tmp_path / "cse.db"
     for lines in (700, 1500, 2501):
         path.unlink(missing_ok=True)
@@ -87,14 +88,14 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(tmp_path: 
             last = found.attributes["last"]
             numbers = [one.attributes["con"] for one in store.instances(parent)]
             assert numbers == list(range(last - found.attributes["cni"] + 1, last + 1))
-        await store.close()
+        asyncio.run(store.close())
         assert check(path) == []
 
 
 @pytest.mark.kill
-async def test_control_acknowledging_early_is_found_out(tmp_path: Path) -> None:
+def test_control_acknowledging_early_is_found_out(tmp_path: Path) -> None:
     path = tmp_path / "cse.db"
     acknowledged = killed_after(path, 100, "early")
     store = SqliteStore(path)
     assert lost(store, acknowledged)
-    await store.close()
+    asyncio.run(store.close())

@@ -19,7 +19,7 @@ from cse.ports import Engine, Resource
 from cse.storage.database import check
 from cse.storage.memory import MemoryStore
 from cse.storage.sqlite import SqliteStore
-from tests.storage.builders import Disk, resource, state
+from tests.storage.builders import Disk, resource, state, until
 
 NAMES = ["a", "b", "c", "i1-1", "i1-2", "i1-3", "i2-2"]
 LABELS = st.lists(st.sampled_from(["x", "y"]), max_size=3)
@@ -328,8 +328,7 @@ class Sqlite(Engines):
                 store.new_instance_id("r1")
             store.rollback()
             self.disk.error = None
-            while store.health() != "ok":
-                await asyncio.sleep(0.005)  # it heals by itself: there is nobody to wait for
+            await until(lambda: store.health() == "ok")
 
         self.loop.run_until_complete(lose())
         self.model = copy.deepcopy(self.saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -98,7 +99,7 @@ async def test_a_damaged_row_is_said_in_one_line(tmp_path: Path) -> None:
     assert "is damaged" in refusal(f"sqlite:///{path}")
 
 
-async def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_one_process_at_a_time(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/cse.db"
     store = open_store(url)
     assert f"in use by process {os.getpid()}" in refusal(url)
@@ -106,14 +107,14 @@ async def test_one_process_at_a_time(tmp_path: Path) -> None:
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert other.returncode == 1
     assert f"in use by process {os.getpid()}" in other.stderr.splitlines()[-1]
-    await store.close()
-    await open_store(url).close()
+    asyncio.run(store.close())
+    asyncio.run(open_store(url).close())
 
 
-async def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_and_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    await open_store("sqlite:///relative.db").close()
-    await open_store(f"sqlite:///{tmp_path}/absolute.db").close()
+    asyncio.run(open_store("sqlite:///relative.db").close())
+    asyncio.run(open_store(f"sqlite:///{tmp_path}/absolute.db").close())
     assert {"relative.db", "absolute.db"} <= {path.name for path in tmp_path.iterdir()}
     assert check(tmp_path / "relative.db") == []
 
