@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from cse.bindings.coap_blockwise import LARGEST_BLOCK_BYTES, LARGEST_EXPONENT
 from cse.bindings.coap_codec import decode_response, encode_request, uri_path
 from cse.bindings.coap_codes import NEW_NUMBERS, Numbering
-from cse.bindings.coap_message import Message
+from cse.bindings.coap_message import (
+    BLOCK1,
+    BLOCK2,
+    SIZE1,
+    Block,
+    Message,
+    code,
+    decode_block,
+    dotted,
+    encode_block,
+    uint,
+)
 from cse.bindings.http_url import split_url
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, ResponseType
@@ -19,10 +32,13 @@ from cse.ports import Send, Unreachable
 if TYPE_CHECKING:
     import aiocoap
 
+_CONTINUE = code("2.31")
 _SUCCESS = range(2 << 5, 3 << 5)
 _ACK_TIMEOUT_S = 2.0
 _ACK_RANDOM_FACTOR = 1.5
 _MAX_RETRANSMIT = 4
+_NOTIFICATION_REPLY_BYTES = 64 * 1024
+_MCC_REPLY_BYTES = 8 * 1024 * 1024
 #: how long an error may still arrive for a request whose originator wants no answer
 _NO_RESPONSE_WAIT_S = 1.0
 
@@ -88,7 +104,8 @@ class CoapSender:
         try:
             context = await self._open_context()
             async with asyncio.timeout(timeout_s):
-                answer = await context.request(_to_aiocoap(message, parts, send.timeout_s)).response
+                transfer = _Transfer(context, parts, send)
+                return await transfer.download(message, await transfer.upload(message))
         except TimeoutError:
             if unanswered:
                 return None
@@ -99,7 +116,6 @@ class CoapSender:
             raise Unreachable(f"{parts.geturl()}: the host {parts.hostname!r} is unknown") from error
         except (coap_error.Error, coap_error.HelpfulError) as error:
             raise Unreachable(f"{parts.geturl()}: {_reason(error)}") from error
-        return _from_aiocoap(answer)
 
     async def _open_context(self) -> aiocoap.Context:
         async with self._opening:
@@ -112,6 +128,67 @@ class CoapSender:
                 except OSError:  # no IPv6 in this kernel
                     self._context = await aiocoap.Context.create_client_context(transports=["simple6"])
             return self._context
+
+
+class _Transfer:
+    """A request and its answer, in blocks where they are large (RFC 7959).
+
+    aiocoap would do this too, but takes an answer of any length.
+    """
+
+    def __init__(self, context: aiocoap.Context, parts: SplitResult, send: Send) -> None:
+        self._context = context
+        self._parts = parts
+        self._timeout_s = send.timeout_s
+        self._reply_bytes = _NOTIFICATION_REPLY_BYTES if send.exact_url else _MCC_REPLY_BYTES
+
+    async def _once(self, message: Message) -> Message:
+        sent = _to_aiocoap(message, self._parts, self._timeout_s)
+        answer = await self._context.request(sent, handle_blockwise=False).response
+        return _from_aiocoap(answer)
+
+    async def upload(self, message: Message) -> Message:
+        """Send the request; returns the first or only block of the answer."""
+        if len(message.payload) <= LARGEST_BLOCK_BYTES:
+            return await self._once(message)
+        exponent, start = LARGEST_EXPONENT, 0
+        while True:
+            end = start + (1 << (exponent + 4))
+            block = Block(start >> (exponent + 4), end < len(message.payload), exponent)
+            options = [*message.options, (BLOCK1, encode_block(block))]
+            if not start:
+                options.append((SIZE1, uint(len(message.payload))))
+            answer = await self._once(replace(message, options=options, payload=message.payload[start:end]))
+            if not block.more or answer.code != _CONTINUE:
+                return answer
+            # The receiver may ask for smaller blocks, which then begin where this one ended.
+            exponent = min(exponent, decode_block(answer.option(BLOCK1) or encode_block(block)).exponent)
+            start = end
+
+    async def download(self, message: Message, answer: Message) -> Message:
+        """Fetch the rest of the answer.
+
+        Raises:
+            ValueError: it is too long, or its blocks do not follow each other.
+        """
+        raw = answer.option(BLOCK2)
+        if raw is None:
+            return answer
+        block = decode_block(raw)
+        body = bytearray(answer.payload)
+        while block.more:
+            if len(body) > self._reply_bytes:
+                raise ValueError(f"the answer is larger than {self._reply_bytes} bytes")
+            wanted = Block(len(body) >> (block.exponent + 4), False, block.exponent)
+            later = await self._once(
+                replace(message, options=[*message.options, (BLOCK2, encode_block(wanted))], payload=b"")
+            )
+            raw = later.option(BLOCK2)
+            block = decode_block(raw) if raw is not None else wanted
+            if raw is None or block.offset_bytes != len(body) or later.code != answer.code or not later.payload:
+                raise ValueError(f"the answer broke off after {len(body)} bytes ({dotted(later.code)})")
+            body += later.payload
+        return replace(answer, payload=bytes(body))
 
 
 def _coap_url(url: str) -> SplitResult:

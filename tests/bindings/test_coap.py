@@ -1,6 +1,7 @@
 """The CoAP binding on real sockets, against aiocoap, libcoap and bare datagrams (TS-0008, RFC 7252, RFC 7959)."""
 
 import asyncio
+import json
 import logging
 import random
 import shutil
@@ -772,6 +773,52 @@ async def test_a_large_answer_and_an_error_come_back_whole(server: CoapServer, s
     assert answer.content == {"m2m:cin": {"con": "x" * 20_000}}
     request = replace(request, to="cse-in/broken")
     assert (await sender.send(server.url, Send(request, exact_url=False))).status is Status.INTERNAL_SERVER_ERROR
+
+
+async def test_an_answer_without_end_is_cut(sender: CoapSender) -> None:
+    async def serve(request: Request) -> Response:
+        return Response(Status.OK, request.request_id, {"m2m:dbg": "x" * 100_000})
+
+    async with serving(serve) as server:
+        with pytest.raises(Unreachable, match="larger than 65536 bytes"):
+            await sender.send(server.url, notification("x"))
+        request = Request(Operation.RETRIEVE, "cse-in", "/id-in", "r1")
+        answer = await sender.send(server.url, Send(request, exact_url=False))
+    assert len(answer.content["m2m:dbg"]) == 100_000
+
+
+class SmallBlocks(asyncio.DatagramProtocol):
+    """A receiver that asks for blocks of 64 bytes and takes what comes as one body."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.numbers: list[int] = []
+        self.transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        message = decode(data)
+        block = decode_block(message.option(BLOCK1) or b"")
+        self.numbers.append(block.number)
+        self.body += message.payload
+        options = [(BLOCK1, encode_block(Block(block.number, block.more, 2)))]
+        answer = code("2.31") if block.more else code("2.04")
+        self.transport.sendto(encode(Message(answer, ACK, message.message_id, message.token, options)), addr)
+
+
+async def test_the_receiver_chooses_the_block_size(sender: CoapSender) -> None:
+    transport, receiver = await asyncio.get_running_loop().create_datagram_endpoint(
+        SmallBlocks, local_addr=("127.0.0.1", 0)
+    )
+    try:
+        url = f"coap://127.0.0.1:{transport.get_extra_info('sockname')[1]}/n"
+        assert (await sender.send(url, notification("y" * 1200))).status is Status.OK
+    finally:
+        transport.close()
+    assert json.loads(receiver.body) == notification("y" * 1200).request.content
+    assert receiver.numbers == [0, *range(16, 16 + len(receiver.numbers) - 1)]
 
 
 async def test_the_older_numbers_can_be_chosen(cse: Cse, server: CoapServer) -> None:
