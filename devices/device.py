@@ -206,7 +206,7 @@ class Device:
         if config.expose:
             labels.append("mec:expose")
         entity = await client.register(kind.app_id, config.name, labels=labels)
-        self._home = str(entity["ri"])
+        self._home = f"-/{entity['rn']}"
         if not config.readers and not config.commanders:
             return {}
         linked = {"acpi": [await self._policy("readers", ())]}

@@ -19,7 +19,7 @@ from cse.onem2m.status import Status
 #: identifiers of notifications remembered per subscription, to know one that is sent again
 _REMEMBERED = 4096
 #: how long a notification waits for room in a full queue before the CSE is told to try again
-_PATIENCE_S = 4.0
+PATIENCE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,15 @@ class Subscription(AsyncIterator[Notification]):
         self.resource = resource
         self._unsubscribe = unsubscribe
 
-    async def deliver(self, key: tuple[str, str, int], notification: Notification) -> bool:
+    async def deliver(
+        self, key: tuple[str, str, int], notification: Notification | None, patience_s: float | None = PATIENCE_S
+    ) -> bool:
         """Queue a notification unless it was queued before.
 
         Args:
             key: what is the same when a CSE sends it again: originator, request identifier, place in the request.
-            notification: the event.
+            notification: the event; None for the last word, after which the iteration ends.
+            patience_s: how long to wait for room; None waits for ever.
 
         Returns:
             False when there was no room for it: the CSE may send it again.
@@ -96,7 +99,7 @@ class Subscription(AsyncIterator[Notification]):
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 await self._room.acquire()
         except BaseException as error:
             self._seen.pop(key, None)
@@ -104,7 +107,11 @@ class Subscription(AsyncIterator[Notification]):
             if isinstance(error, TimeoutError):
                 return False
             raise
-        self._queue.put_nowait(notification)
+        if self._ended or notification is None:
+            self._room.release()  # nothing is kept, and others may be waiting to be told the same
+            self.end()
+        else:
+            self._queue.put_nowait(notification)
         taken.set_result(True)
         return True
 
@@ -113,6 +120,7 @@ class Subscription(AsyncIterator[Notification]):
         if not self._ended:
             self._ended = True
             self._queue.put_nowait(None)
+            self._room.release()
 
     async def close(self) -> None:
         """Delete the subscription at the CSE and end the iteration. Does nothing the second time."""
@@ -142,9 +150,15 @@ class Subscription(AsyncIterator[Notification]):
 
 
 class NotificationRouter:
-    """Serves the requests a CSE sends to an application: verification, notifications, the end of a subscription."""
+    """Serves the requests a CSE sends to an application: verification, notifications, the end of a subscription.
 
-    def __init__(self) -> None:
+    Args:
+        patience_s: how long a notification waits for room in a full queue before it is refused; None waits for ever,
+            for transports over which the CSE does not hear of a refusal.
+    """
+
+    def __init__(self, patience_s: float | None = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self._subscriptions: dict[str, Subscription] = {}
         #: set while no subscription is on its way, so that what comes early can wait for its subscription to be known
         self._settled = asyncio.Event()
@@ -202,12 +216,13 @@ class NotificationRouter:
             return error_response(request, Status.NOT_FOUND, f"there is no subscription {reference!r} here any more")
         if body.get("sud") is True:
             subscription.deleted.set()
-            subscription.end()
-            return None
-        notification = _notification(body, reference)
-        if notification is None:
-            return error_response(request, Status.BAD_REQUEST, "the notification has no 'nev' with a 'rep'")
-        if not await subscription.deliver((request.originator, request.request_id, place), notification):
+            notification = None
+        else:
+            notification = _notification(body, reference)
+            if notification is None:
+                return error_response(request, Status.BAD_REQUEST, "the notification has no 'nev' with a 'rep'")
+        key = (request.originator, request.request_id, place)
+        if not await subscription.deliver(key, notification, self._patience_s):
             return error_response(
                 request, Status.TARGET_NOT_REACHABLE, "the application takes notifications too slowly: send it again"
             )

@@ -13,15 +13,20 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from cse.bindings.coap import BindError as CoapBindError
-from cse.bindings.coap import CoapServer
+from cse.bindings.coap import CoapLimits, CoapServer
+from cse.bindings.coap_blockwise import BlockLimits
 from cse.bindings.coap_client import CoapSender
 from cse.bindings.http import BindError as HttpBindError
-from cse.bindings.http import HttpSender, HttpServer
+from cse.bindings.http import HttpLimits, HttpSender, HttpServer
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_codec import Topic, parse_url, to_topic_level
+from cse.bindings.mqtt_limits import MqttLimits
 from cse.client.notifications import NotificationRouter
 from cse.onem2m.primitives import Request, Response
 from cse.ports import Send, Sender, Unreachable
+
+#: largest notification taken; a CSE chose to store what is in it
+_NOTIFICATION_BYTES = 4 << 20
 
 
 class Transport(Protocol):
@@ -197,7 +202,8 @@ class HttpTransport(_ConnectionlessTransport):
         self.router = NotificationRouter()
         host, port = _host_and_port(listen)
         sender = HttpSender(tls=tls, connections_per_host=connections, connections=connections)
-        listener = HttpServer(self.router.serve, host, port, lenient=True)
+        limits = HttpLimits(body_bytes=_NOTIFICATION_BYTES)
+        listener = HttpServer(self.router.serve, host, port, limits=limits, lenient=True)
         super().__init__(url, cse_id, sender, listener, public_url, serialisation)
 
 
@@ -223,7 +229,8 @@ class CoapTransport(_ConnectionlessTransport):
     ) -> None:
         self.router = NotificationRouter()
         host, port = _host_and_port(listen)
-        listener = CoapServer(self.router.serve, host, port)
+        limits = CoapLimits(blocks=BlockLimits(body_bytes=_NOTIFICATION_BYTES))
+        listener = CoapServer(self.router.serve, host, port, limits=limits)
         super().__init__(url, cse_id, CoapSender(), listener, public_url, serialisation)
 
 
@@ -241,7 +248,8 @@ class MqttTransport:
     """
 
     def __init__(self, url: str, *, cse_id: str = "/id-in", public_url: str = "", serialisation: str = "json") -> None:
-        self.router = NotificationRouter()
+        # The CSE hands notifications to the broker and hears of no refusal, so none is made.
+        self.router = NotificationRouter(patience_s=None)
         self._url, self._cse_id = url, cse_id
         self._public_url, self._serialisation = public_url, serialisation
         self._binding: MqttBinding | None = None
@@ -262,7 +270,8 @@ class MqttTransport:
 
     async def _connect(self, originator: str) -> None:
         try:
-            binding = MqttBinding(self._url, originator, serve=self.router.serve, is_cse=False)
+            limits = MqttLimits(payload_bytes=_NOTIFICATION_BYTES, readable_bytes=_NOTIFICATION_BYTES)
+            binding = MqttBinding(self._url, originator, serve=self.router.serve, is_cse=False, limits=limits)
             await binding.start()
         except MqttStartError as error:
             raise Unreachable(str(error)) from error
@@ -301,7 +310,8 @@ class MqttTransport:
     async def target(self, originator: str, token: str) -> str:
         """The notification URL: the topic on which this connection takes requests from the CSE."""
         broker = parse_url(self._public_url or self._url)
-        topic = Topic("req", to_topic_level(self._cse_id), to_topic_level(originator), self._serialisation)
+        # always JSON, which a CSE sends to a URL that does not ask for something else
+        topic = Topic("req", to_topic_level(self._cse_id), to_topic_level(originator), "json")
         return f"{broker.address}/{topic.text(broker.prefix)}"
 
     async def close(self) -> None:

@@ -35,10 +35,12 @@ async def test_an_ae_posts_and_reads_back(cse_url: str) -> None:
         assert refused.value.status in (Status.NOT_FOUND, Status.ORIGINATOR_HAS_NO_PRIVILEGE)
 
 
-async def test_the_cse_chooses_the_ae_id(cse_url: str) -> None:
-    async with Client(cse_url, originator="C") as client:
+@pytest.mark.parametrize("asked", ["", "C", "S"])
+async def test_the_cse_chooses_the_ae_id(cse_url: str, asked: str) -> None:
+    async with Client(cse_url, originator=asked) as client:
         entity = await client.register("Ntest")
-        assert client.originator == entity["aei"] != "C"
+        assert client.originator == entity["aei"] != asked
+        assert client.originator.startswith(asked or "C")
         # what follows is sent as that AE, which has the right to its own resource
         await client.create_container(entity["ri"], "data")
         assert (await client.retrieve(f"{entity['ri']}/data"))["rn"] == "data"

@@ -9,6 +9,8 @@ from cse.client import Client, Notification, RequestFailed, Subscription
 from cse.client.notifications import NotificationRouter
 from cse.onem2m.primitives import Operation, Request
 from cse.onem2m.status import Status
+from cse.storage.memory import MemoryStore
+from tests.client.running import running_cse
 
 
 def _stem() -> str:
@@ -138,15 +140,76 @@ async def test_a_notification_sent_twice_is_delivered_once() -> None:
     assert [n.resource["con"] async for n in subscription] == ["1", "2"]
 
 
-async def test_a_full_queue_makes_the_cse_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cse.client.notifications._PATIENCE_S", 0.05)
-    router = NotificationRouter()
+async def test_a_full_queue_makes_the_cse_wait() -> None:
+    router = NotificationRouter(patience_s=0.05)
     subscription = _known(router, queue_size=1)
     assert (await router.serve(_notify("token", "1", **_event("1")))).status is Status.OK
     assert (await router.serve(_notify("token", "2", **_event("2")))).status is Status.TARGET_NOT_REACHABLE
     assert (await anext(subscription)).resource["con"] == "1"
     assert (await router.serve(_notify("token", "2", **_event("2")))).status is Status.OK
     assert (await anext(subscription)).resource["con"] == "2"
+
+
+async def test_the_last_word_waits_behind_the_notifications_before_it() -> None:
+    router = NotificationRouter(patience_s=None)
+    subscription = _known(router, queue_size=1)
+    requests = [_notify("token", str(number), **_event(str(number))) for number in range(4)]
+    serving = [asyncio.create_task(router.serve(request)) for request in requests]
+    serving.append(asyncio.create_task(router.serve(_notify("token", "9", sud=True, sur="/id-in/ri1"))))
+    async with asyncio.timeout(5):
+        assert [n.resource["con"] async for n in subscription] == ["0", "1", "2", "3"]
+        assert {response.status for response in await asyncio.gather(*serving)} == {Status.OK}
+
+
+async def test_closing_lets_go_of_what_waits_for_room() -> None:
+    router = NotificationRouter(patience_s=None)
+    subscription = _known(router, queue_size=1)
+    requests = [_notify("token", str(number), **_event(str(number))) for number in range(4)]
+    serving = [asyncio.create_task(router.serve(request)) for request in requests]
+    await asyncio.sleep(0)
+    subscription.end()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*serving)
+        assert [n.resource["con"] async for n in subscription] == ["0"]
+
+
+async def test_a_slow_application_loses_nothing(cse_url: str) -> None:
+    async with Client(cse_url, originator=_stem(), queue_size=1) as client:
+        await client.register("Ntest", "me")
+        await client.create_container("-/me", "data")
+        subscription = await client.subscribe("-/me/data")
+        for number in range(30):
+            await client.post("-/me/data", str(number))
+        taken = []
+        for _ in range(30):
+            await asyncio.sleep(0.005)
+            taken += await _take(subscription, 1)
+        assert [n.resource["con"] for n in taken] == [str(number) for number in range(30)]
+
+
+async def test_cbor_clients_are_notified_too(cse_url: str) -> None:
+    async with Client(cse_url, originator=_stem(), serialisation="cbor") as client:
+        await client.register("Ntest", "me")
+        await client.create_container("-/me", "data")
+        subscription = await client.subscribe("-/me/data")
+        await client.post("-/me/data", {"t": 1.5})
+        assert [n.resource["con"] for n in await _take(subscription, 1)] == [{"t": 1.5}]
+
+
+@pytest.mark.parametrize("binding", ["http", "coap", "mqtt"])
+async def test_a_large_instance_arrives(binding: str, mosquitto_url: str) -> None:
+    async with running_cse(MemoryStore(), mqtt=mosquitto_url) as cse:
+        urls = cse.addresses()
+        originator = _stem()
+        async with (
+            Client(urls["http"], originator=originator) as sender,
+            Client(urls[binding], originator=originator, timeout_s=20) as receiver,
+        ):
+            await sender.register("Ntest", "me")
+            await sender.create_container("-/me", "data")
+            subscription = await receiver.subscribe("-/me/data")
+            await sender.post("-/me/data", "x" * 300_000)
+            assert len((await _take(subscription, 1))[0].resource["con"]) == 300_000
 
 
 async def test_what_comes_before_the_answer_waits_for_it() -> None:
