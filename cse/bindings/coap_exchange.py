@@ -7,7 +7,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from cse.bindings.coap_message import ACK, CON, EMPTY, NON, RST, Message, MessageError, decode, encode
 
@@ -112,8 +112,8 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
-        self._transport = transport  # type: ignore[assignment]
+        # uvloop's transport is none of asyncio's classes, but has their methods.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all retransmissions."""
