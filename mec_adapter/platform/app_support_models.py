@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from mec_adapter.platform.wire import (
     CallbackUri,
     CategoryRef,
     EndPointInfo,
     Identifier,
+    Integer,
     SecurityInfo,
     SelfLinks,
     Text,
@@ -16,6 +17,7 @@ from mec_adapter.platform.wire import (
     Token,
     UInt32,
     Wire,
+    present,
 )
 
 
@@ -56,10 +58,30 @@ class FeatureDependency(Wire):
     version: Text
 
 
+_SAID_BY_APPD = ("appServiceRequired", "appServiceOptional", "appFeatureRequired", "appFeatureOptional")
+_BY_MEC: dict[str, Any] = {"required": ["isInsByMec"], "properties": {"isInsByMec": {"const": True}}}
+
+
 class AppInfo(Wire):
     """The registration of an application instance [MEC 011 7.1.2.6]."""
 
     wrappers: ClassVar[tuple[str, ...]] = ("AppInfo",)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {
+                    "if": _BY_MEC,
+                    "then": present(appInstanceId="string", appDId="string"),
+                    "else": present(endpoint="object"),
+                },
+                {
+                    "if": {"anyOf": [_BY_MEC, present(appDId="string")]},
+                    "then": {"properties": {name: {"type": "null"} for name in _SAID_BY_APPD}},
+                },
+            ]
+        }
+    )
 
     appName: Text
     appProvider: Text | None = None
@@ -83,7 +105,7 @@ class AppInfo(Wire):
         elif self.endpoint is None:
             raise ValueError("has no endpoint; send it, as isInsByMec is false or absent")
         if self.isInsByMec or self.appDId is not None:
-            for name in ("appServiceRequired", "appServiceOptional", "appFeatureRequired", "appFeatureOptional"):
+            for name in _SAID_BY_APPD:
                 if getattr(self, name) is not None:
                     raise ValueError(f"has {name} although an AppD exists (appDId); leave it out, the AppD says it")
         return self
@@ -140,9 +162,9 @@ class TrafficFilter(Wire):
     tgtTunnelAddress: list[Text] | None = None
     srcTunnelPort: list[Text] | None = None
     dstTunnelPort: list[Text] | None = None
-    qCI: int | None = None
-    dSCP: int | None = None
-    tC: int | None = None
+    qCI: Integer | None = None
+    dSCP: Integer | None = None
+    tC: Integer | None = None
 
 
 class TunnelInfo(Wire):
@@ -173,6 +195,17 @@ TrafficAction = Literal[
 ]
 
 
+def _when_action(start: str, count: int) -> dict[str, Any]:
+    """Return the JSON schema for "an action that begins so has that many destination interfaces"."""
+    sized = {"type": ["array", "null"], "maxItems": 0}
+    if count:
+        sized = {"type": "array", "minItems": count, "maxItems": count}
+    then: dict[str, Any] = {"properties": {"dstInterface": sized}}
+    if count:
+        then["required"] = ["dstInterface"]
+    return {"if": {"properties": {"action": {"pattern": f"^{start}"}}}, "then": then}
+
+
 def _interfaces(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
@@ -182,9 +215,15 @@ class TrafficRule(Wire):
 
     wrappers: ClassVar[tuple[str, ...]] = ("TrafficRule",)
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [_when_action("DROP", 0), _when_action("DUPLICATE", 2), _when_action("(FORWARD|PASS)", 1)]
+        }
+    )
+
     trafficRuleId: Identifier
     filterType: Literal["FLOW", "PACKET"]
-    priority: Annotated[int, Field(ge=0, le=255)]
+    priority: Annotated[Integer, Field(ge=0, le=255)]
     trafficFilter: Annotated[list[TrafficFilter], Field(min_length=1)]
     action: TrafficAction
     dstInterface: Annotated[

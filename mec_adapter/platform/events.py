@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from mec_adapter.platform.documents import Documents, JsonObject
 
 SERVICE_SUBSCRIPTION = "service_subscription"
 APP_SUBSCRIPTION = "app_subscription"
+CAPIF_SUBSCRIPTION = "capif_subscription"
 
 ChangeType = Literal["ADDED", "REMOVED", "STATE_CHANGED", "ATTRIBUTES_CHANGED"]
 
@@ -48,6 +49,18 @@ class Delivery:
 Event = ServiceChanged | TerminationStarted | SubscriptionEnded | Delivery
 
 
+class Timed(Protocol):
+    """A part of the platform's state that time changes."""
+
+    def tick(self, now: float) -> list[Event]:
+        """Do what is due and return what follows."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """Return when something is due next, in seconds since 1970; None for never."""
+        ...
+
+
 def deliveries(events: Iterable[Event], documents: Documents) -> list[Delivery]:
     """Return the notifications that follow from events, in order.
 
@@ -61,6 +74,8 @@ def deliveries(events: Iterable[Event], documents: Documents) -> list[Delivery]:
             matching = [change for change in changes if _wanted(change, subscription)]
             if matching:
                 found.append(_availability(subscription, matching))
+        for subscription in documents.every(CAPIF_SUBSCRIPTION):
+            found += _capif(subscription, changes)
     for event in events:
         if isinstance(event, TerminationStarted):
             for subscription in documents.every(APP_SUBSCRIPTION):
@@ -126,3 +141,30 @@ def _termination(subscription: JsonObject, event: TerminationStarted) -> Deliver
         },
     }
     return Delivery(subscription["id"], subscription["body"]["callbackReference"], body)
+
+
+_CAPIF_EVENTS = {
+    "ADDED": "SERVICE_API_AVAILABLE",
+    "REMOVED": "SERVICE_API_UNAVAILABLE",
+    "STATE_CHANGED": "SERVICE_API_UPDATE",
+    "ATTRIBUTES_CHANGED": "SERVICE_API_UPDATE",
+}
+
+
+def _capif(subscription: JsonObject, changes: Sequence[ServiceChanged]) -> list[Delivery]:
+    """Return the CAPIF event notifications for one subscription: one per kind of event [TS 29.222 8.3.4.2.3]."""
+    body = subscription["body"]
+    wanted = {api_id for entry in body.get("eventFilters") or () for api_id in entry.get("apiIds") or ()}
+    by_event: dict[str, list[str]] = {}
+    for change in changes:
+        event, api_id = _CAPIF_EVENTS[change.change], change.service["info"]["serInstanceId"]
+        if event in body["events"] and (not wanted or api_id in wanted):
+            by_event.setdefault(event, []).append(api_id)
+    return [
+        Delivery(
+            subscription["id"],
+            body["notificationDestination"],
+            {"subscriptionId": subscription["id"], "events": event, "eventDetail": {"apiIds": api_ids}},
+        )
+        for event, api_ids in by_event.items()
+    ]

@@ -111,8 +111,8 @@ def _check_value(value: Any, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise BadRequest(f"the body is nested too deeply; at most {_MAX_DEPTH} levels are taken")
     if isinstance(value, str):
-        if "\x00" in value or not _is_unicode(value):
-            raise BadRequest("the body holds a string with NUL or half a surrogate pair; send Unicode text")
+        if not _is_unicode(value):
+            raise BadRequest("the body holds a string with half a surrogate pair; send Unicode text")
     elif isinstance(value, float):
         if value in (float("inf"), float("-inf")):
             raise BadRequest("the body holds a number beyond the range of a double; send a smaller one")

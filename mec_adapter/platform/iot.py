@@ -9,7 +9,7 @@ from mec_adapter.platform.dependencies import PlatformDep, api_root, errors, lis
 from mec_adapter.platform.http import PlatformRoute, answer, check_if_match, created, entity_tag, no_content
 from mec_adapter.platform.iot_models import DeviceInfo, DeviceInfoPost, DevicePart, IotPlatformInfo, IotPlatformPart
 from mec_adapter.platform.problems import BadRequest
-from mec_adapter.platform.selectors import matching, only, parse_filter
+from mec_adapter.platform.selectors import FILTER_PATTERN, matching, only, parse_filter
 
 API = "iots"
 router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
@@ -54,7 +54,7 @@ def _names(allowed: tuple[str, ...]) -> dict[str, Any]:
 async def list_devices(
     request: Request,
     platform: PlatformDep,
-    filter_: Annotated[str | None, Query(alias="filter", examples=["(eq,enabled,TRUE)"])] = None,
+    filter_: Annotated[str | None, Query(alias="filter", json_schema_extra={"pattern": FILTER_PATTERN})] = None,
     fields: Annotated[list[str] | None, Query(json_schema_extra=_names(DEVICE_FIELDS))] = None,
 ) -> Response:
     """Return the devices that have a valid traffic rule."""

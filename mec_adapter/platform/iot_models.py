@@ -4,7 +4,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mec_adapter.platform.wire import EndPointInfo, Identifier, SecurityInfo, Text, Token, TransportInfo, Wire
+from mec_adapter.platform.wire import (
+    EndPointInfo,
+    Identifier,
+    Integer,
+    Port,
+    SecurityInfo,
+    Text,
+    Token,
+    TransportInfo,
+    Wire,
+)
 
 
 class KeyValuePair(Wire):
@@ -71,7 +81,7 @@ class TrafficRuleDescriptor(Wire):
 
     trafficRuleId: Text
     filterType: Literal["FLOW", "PACKET", "per FLOW", "per PACKET"]
-    priority: Annotated[int, Field(ge=0, le=255)]
+    priority: Annotated[Integer, Field(ge=0, le=255)]
     trafficFilter: Annotated[list[dict[str, Any]], Field(min_length=1)]
     action: Literal[
         "DROP",
@@ -126,7 +136,7 @@ class DownlinkInfo(Wire):
     """How downlink messages reach a device that cannot subscribe [MEC 033 6.5.8]."""
 
     downlinkTopic: Text | None = None
-    devicePort: Annotated[int, Field(ge=1, le=65535)] | None = None
+    devicePort: Port | None = None
 
 
 class DeviceInfoPost(Wire):

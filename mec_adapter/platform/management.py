@@ -15,6 +15,7 @@ from mec_adapter.platform.management_models import (
     AppCreated,
     AppDescriptor,
     AppState,
+    Asked,
     FailedNotification,
     Heartbeats,
     Status,
@@ -113,14 +114,16 @@ async def configure_app_instance(platform: PlatformDep, app: KnownApp) -> Respon
     return no_content()
 
 
-@router.post("/app_instances/{appInstanceId}/terminate", status_code=202, response_model=None, responses=with_body(409))
+@router.post(
+    "/app_instances/{appInstanceId}/terminate", status_code=202, response_model=Asked, responses=with_body(409)
+)
 async def terminate_app_instance(
     request: Request, platform: PlatformDep, app_id: AppInstanceId, body: TerminateRequest
 ) -> Response:
     """Stop or terminate an application instance: gracefully when it is subscribed to that, else at once."""
     env = platform.env(request)
     platform.publish(platform.registry.terminate(app_id, body.operationAction, body.gracefulTimeoutS, env))
-    return Response(status_code=202)
+    return answer({"appInstanceId": app_id, **body.document()}, 202)
 
 
 @router.delete("/app_instances/{appInstanceId}", status_code=204, response_model=None, responses=errors(503))

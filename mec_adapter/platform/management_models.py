@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mec_adapter.platform.app_support_models import AppInfo, DnsRule, TrafficRule
-from mec_adapter.platform.wire import Identifier, Text, UInt32, Wire
+from mec_adapter.platform.wire import Identifier, Integer, Text, UInt32, Wire
 
-GracefulTimeout = Annotated[int, Field(ge=0, le=86_400)]
+GracefulTimeout = Annotated[Integer, Field(ge=0, le=86_400)]
 
 
 class TrafficRuleOfApp(TrafficRule):
@@ -52,6 +52,14 @@ class Termination(Wire):
 
     operationAction: Literal["STOPPING", "TERMINATING"]
     remainingS: float
+
+
+class Asked(Wire):
+    """A termination that was asked for."""
+
+    appInstanceId: str
+    operationAction: Literal["STOPPING", "TERMINATING"]
+    gracefulTimeoutS: int
 
 
 class AppState(Wire):

@@ -6,6 +6,7 @@ from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env
 from mec_adapter.platform.events import (
     APP_SUBSCRIPTION,
+    CAPIF_SUBSCRIPTION,
     SERVICE_SUBSCRIPTION,
     Event,
     SubscriptionEnded,
@@ -14,7 +15,7 @@ from mec_adapter.platform.events import (
 from mec_adapter.platform.problems import NotFound
 from mec_adapter.platform.services import ServiceRegistry
 
-_OF_APPS = (APP_SUBSCRIPTION, SERVICE_SUBSCRIPTION)
+_OF_APPS = (APP_SUBSCRIPTION, SERVICE_SUBSCRIPTION, CAPIF_SUBSCRIPTION)
 
 
 class Registry:

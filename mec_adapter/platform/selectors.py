@@ -10,6 +10,10 @@ from mec_adapter.platform.problems import BadRequest
 
 _OPERATORS = ("eq", "neq", "in", "nin", "gt", "gte", "lt", "lte", "cont", "ncont")
 _MANY = ("in", "nin", "cont", "ncont")
+_ONE = f"\\(({'|'.join(_OPERATORS)}),[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*,[A-Za-z0-9_.-]+\\)"
+FILTER_PATTERN = f"^{_ONE}(;{_ONE})*$"
+"""For descriptions: filters that every API takes (values without quotes)."""
+
 _VALUE = re.compile(r"'((?:[^']|'')*)'|([^,()';]*)")
 
 

@@ -11,7 +11,20 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mec_adapter.platform import app_support, credentials, iot, management, service_mgmt, status_page
+from mec_adapter.platform import (
+    app_lcm,
+    app_support,
+    capif,
+    credentials,
+    device_app,
+    federation,
+    iot,
+    location,
+    management,
+    mobility,
+    service_mgmt,
+    status_page,
+)
 from mec_adapter.platform.config import PlatformConfig, check
 from mec_adapter.platform.http import add_error_handlers, problem_response
 from mec_adapter.platform.problems import NotFound
@@ -22,7 +35,15 @@ _APIS: tuple[tuple[APIRouter, str], ...] = (
     (app_support.router, "/mec_app_support/v2"),
     (service_mgmt.router, "/mec_service_mgmt/v1"),
     (iot.router, "/iots/v1"),
+    (capif.router, ""),
+    (federation.router, "/fed_enablement/v1"),
+    (mobility.router, "/amsi/v1"),
+    (location.router, "/location/v2"),
+    (app_lcm.router, "/app_lcm/v1"),
+    (device_app.router, "/dev_app/v1"),
     (management.router, ""),
+    (mobility.commands, ""),
+    (location.commands, ""),
     (credentials.router, ""),
     (status_page.router, ""),
 )

@@ -25,7 +25,7 @@ from mec_adapter.platform.service_mgmt_models import (
     SerAvailabilityNotificationSubscriptionPost,
     ServiceInfo,
     ServiceInfoPost,
-    ServiceInfoUpdate,
+    ServiceInfoPut,
     ServiceLivenessInfo,
     ServiceLivenessUpdate,
 )
@@ -160,7 +160,7 @@ async def read_app_service(
 
 @router.put("/applications/{appInstanceId}/services/{serviceId}", response_model=ServiceInfo, responses=with_body(412))
 async def replace_service(
-    request: Request, platform: PlatformDep, app_id: ReadyAppId, service_id: ServiceId, body: ServiceInfoUpdate
+    request: Request, platform: PlatformDep, app_id: ReadyAppId, service_id: ServiceId, body: ServiceInfoPut
 ) -> Response:
     """Replace a service; a serInstanceId other than that of the path is ignored."""
     services = platform.registry.services

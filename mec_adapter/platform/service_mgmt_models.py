@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from mec_adapter.platform.wire import (
     CallbackUri,
@@ -15,6 +15,7 @@ from mec_adapter.platform.wire import (
     TransportInfo,
     UInt32,
     Wire,
+    present,
 )
 
 Locality = Literal["MEC_SYSTEM", "MEC_HOST", "NFVI_POP", "ZONE", "ZONE_GROUP", "NFVI_NODE"]
@@ -22,7 +23,7 @@ ServiceState = Literal["ACTIVE", "INACTIVE", "SUSPENDED"]
 
 
 class ServiceInfoUpdate(Wire):
-    """ServiceInfo as a producer sends it in PUT [MEC 011 8.1.2.2]."""
+    """ServiceInfo as a producer sends it [MEC 011 8.1.2.2]."""
 
     wrappers: ClassVar[tuple[str, ...]] = ("ServiceInfo",)
 
@@ -39,8 +40,20 @@ class ServiceInfoUpdate(Wire):
     livenessInterval: UInt32 | None = None
 
 
+class ServiceInfoPut(ServiceInfoUpdate):
+    """ServiceInfo as a producer sends it in PUT: with transportInfo, as GET returned it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [present(transportInfo="object"), {"not": present(transportId="string")}]}
+    )
+
+
 class ServiceInfoPost(ServiceInfoUpdate):
     """ServiceInfo as a producer sends it in POST: transportId or transportInfo, never both [MEC 011 8.1.2.2]."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [present(transportId="string"), present(transportInfo="object")]}
+    )
 
     @model_validator(mode="after")
     def _one_transport(self) -> Self:
@@ -92,6 +105,16 @@ class ServiceLivenessUpdate(Wire):
 
 class FilteringCriteria(Wire):
     """Which services a subscription is about; the parts are ANDed [MEC 011 8.1.3.2]."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"not": present(serInstanceIds="array", serNames="array")},
+                {"not": present(serInstanceIds="array", serCategories="array")},
+                {"not": present(serNames="array", serCategories="array")},
+            ]
+        }
+    )
 
     serInstanceIds: Annotated[list[Text], Field(min_length=1)] | None = None
     serNames: Annotated[list[Text], Field(min_length=1)] | None = None

@@ -131,6 +131,12 @@ class ServiceRegistry:
             self._documents.drop(SERVICE, service["info"]["serInstanceId"])
         return [ServiceChanged(service, "REMOVED") for service in services]
 
+    def annotate(self, service: JsonObject, **members: JsonObject) -> JsonObject:
+        """Keep something beside the ServiceInfo of a service and return its new record."""
+        new = {**service, **members}
+        self._documents.keep(SERVICE, service["info"]["serInstanceId"], new)
+        return new
+
     def of_app(self, app_id: str) -> list[JsonObject]:
         """Return all services of an application instance, whatever their state."""
         return [service for service in self._documents.every(SERVICE) if service["appInstanceId"] == app_id]

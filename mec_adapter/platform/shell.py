@@ -14,10 +14,14 @@ from fastapi import Request
 
 from mec_adapter.platform.authority import OPERATOR_SCOPE, Authority
 from mec_adapter.platform.config import PlatformConfig, is_loopback
+from mec_adapter.platform.device_app_registry import DeviceApps
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env
-from mec_adapter.platform.events import Delivery, Event, SubscriptionEnded, deliveries
+from mec_adapter.platform.events import Delivery, Event, SubscriptionEnded, Timed, deliveries
+from mec_adapter.platform.federation_registry import Federation
 from mec_adapter.platform.iot_registry import IotRegistry
+from mec_adapter.platform.location_registry import LocationRegistry
+from mec_adapter.platform.mobility_registry import MobilityRegistry
 from mec_adapter.platform.notifier import CallbackRefused, Notifier, address_rule
 from mec_adapter.platform.problems import BadRequest, Forbidden, Problem
 from mec_adapter.platform.rate_limit import RateLimit
@@ -59,6 +63,11 @@ class Platform:
             self.documents, config.mec_host_id, config.token_lifetime_s, lambda: secrets.token_urlsafe(32)
         )
         self.iot = IotRegistry(self.documents)
+        self.federation = Federation(self.documents, config)
+        self.mobility = MobilityRegistry(self.documents)
+        self.device_apps = DeviceApps(self.documents)
+        self.location = LocationRegistry(self.documents, config.zones)
+        self._timed: tuple[Timed, ...] = (self.registry, self.mobility, self.location)
         rule = address_rule(config.callback_networks, is_loopback(config.host))
         self.notifier = Notifier(config.notifications, rule, time.time)
         self.rate = RateLimit(config.requests_per_s, config.request_burst)
@@ -208,15 +217,17 @@ class Platform:
 
     async def tick(self) -> None:
         """Do what time demands now, store and send what follows."""
-        self.publish(self.registry.tick(self.clock()))
+        now = self.clock()
+        for part in self._timed:
+            self.publish(part.tick(now))
         await self.settle()
 
     async def run(self) -> None:
         """Tick whenever something is due, until cancelled."""
         while True:
             self._woken.clear()
-            deadline = self.registry.next_deadline()
-            wait_s = None if deadline is None else max(0.0, min(deadline - self.clock(), 60.0))
+            deadlines = [deadline for part in self._timed if (deadline := part.next_deadline()) is not None]
+            wait_s = max(0.0, min(min(deadlines) - self.clock(), 60.0)) if deadlines else None
             try:
                 await asyncio.wait_for(self._woken.wait(), wait_s)
             except TimeoutError:

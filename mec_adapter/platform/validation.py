@@ -39,7 +39,8 @@ def _name(fault: Any) -> str:
 
 
 def _is_union_tag(part: Any) -> bool:
-    return isinstance(part, str) and ("[" in part or part in ("str", "int", "dict", "list"))
+    """Whether a part of a location names a type: attributes of MEC begin with a small letter or an underscore."""
+    return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in ("str", "int", "dict", "list"))
 
 
 def _join(parts: Sequence[Any]) -> str:
@@ -64,6 +65,8 @@ def _sentence(fault: Any) -> str:
         return f"{subject} {context.get('error', fault['msg'])}"
     if kind == "literal_error":
         return f"{subject} is {_shown(fault['input'])}; send {context['expected']}"
+    if kind.startswith("union_tag"):
+        return f"attribute subscriptionType is missing or unknown; send {context.get('expected_tags', 'a known one')}"
     if kind in _EXPECTED:
         return f"{subject} has the wrong type; {_EXPECTED[kind]}"
     return f"{subject} is {_shown(fault.get('input'))}, which cannot be taken: {_lower(fault['msg'])}"

@@ -6,8 +6,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 """A string that says something."""
+
+
+def _whole(value: Any) -> Any:
+    """Take 5.0 for 5: JSON does not tell them apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, however JSON writes it."""
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~:-]+$")]
 """An identifier that can stand in a URI path as it is."""
@@ -15,7 +24,9 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 Token = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 """A value of an extensible enumeration."""
 
-UInt32 = Annotated[int, Field(ge=0, le=4_294_967_295)]
+UInt32 = Annotated[Integer, Field(ge=0, le=4_294_967_295)]
+
+Port = Annotated[Integer, Field(ge=1, le=65535)]
 
 TRANSPORT_TYPES = ("REST_HTTP", "MB_TOPIC_BASED", "MB_ROUTING", "MB_PUBSUB", "RPC", "RPC_STREAMING", "WEBSOCKET")
 SERIALIZERS = ("JSON", "XML", "PROTOBUF3")
@@ -45,6 +56,11 @@ CallbackUri = Annotated[
     Field(json_schema_extra={"format": "uri", "pattern": "^https?://"}),
 ]
 """Where notifications are to be sent."""
+
+
+def present(**kinds: str) -> dict[str, Any]:
+    """Return the JSON schema for "these attributes are there", given with their JSON types; null counts as absent."""
+    return {"required": list(kinds), "properties": {name: {"type": kind} for name, kind in kinds.items()}}
 
 
 class Wire(BaseModel):
@@ -112,13 +128,22 @@ class Address(Wire):
     """Host and port of an endpoint."""
 
     host: Text
-    port: Annotated[int, Field(ge=1, le=65535)]
+    port: Port
 
 
 class EndPointInfo(Wire):
     """Where something is reached: exactly one of the four attributes [MEC 011 8.1.5.3]."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                present(uris="array"),
+                present(fqdn="array"),
+                present(addresses="array"),
+                {"required": ["alternative"], "properties": {"alternative": {"type": ["object", "string"]}}},
+            ]
+        }
+    )
 
     uris: Annotated[list[Text], Field(min_length=1)] | None = None
     fqdn: Annotated[list[Text], Field(min_length=1)] | None = None

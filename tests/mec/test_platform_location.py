@@ -1,0 +1,244 @@
+"""Location API of the embedded platform, from its simulated map: MEC 013 queries and event subscriptions."""
+
+from typing import Any
+
+import pytest
+
+from tests.mec.conftest import Clock, Mep, StartMep, Subscriber
+
+ROOT = "/location/v2"
+QUERIES = f"{ROOT}/queries"
+
+
+async def put(mep: Mep, address: str, point: str) -> None:
+    answer = await mep.put(f"/mep/v1/location_users/{address}", {"accessPointId": point})
+    assert answer.status == 204, answer.body
+
+
+async def test_zones_and_access_points(mep: Mep) -> None:
+    await put(mep, "acr:10.0.0.1", "ap-a1")
+    zones = await mep.get(f"{QUERIES}/zones")
+    assert zones.headers["X-Location-Source"] == "simulated"
+    assert zones.body == {
+        "zoneList": {
+            "zone": [
+                {
+                    "zoneId": zone,
+                    "numberOfAccessPoints": points,
+                    "numberOfUnserviceableAccessPoints": 0,
+                    "numberOfUsers": users,
+                    "resourceURL": f"{mep.url}{QUERIES}/zones/{zone}",
+                }
+                for zone, points, users in (("zone-a", 2, 1), ("zone-b", 1, 0))
+            ],
+            "resourceURL": f"{mep.url}{QUERIES}/zones",
+        }
+    }
+    one = await mep.get(zones.body["zoneList"]["zone"][0]["resourceURL"])
+    assert one.body == {"zoneInfo": zones.body["zoneList"]["zone"][0]}
+    only_b = (await mep.get(f"{QUERIES}/zones?zoneId=zone-b")).body["zoneList"]["zone"]
+    assert [zone["zoneId"] for zone in only_b] == ["zone-b"]
+    points = (await mep.get(f"{QUERIES}/zones/zone-a/accessPoints")).body["accessPointList"]
+    assert points["zoneId"] == "zone-a"
+    assert [(point["accessPointId"], point["numberOfUsers"]) for point in points["accessPoint"]] == [
+        ("ap-a1", 1),
+        ("ap-a2", 0),
+    ]
+    chosen = await mep.get(f"{QUERIES}/zones/zone-a/accessPoints?accessPointId=ap-a2")
+    assert chosen.body["accessPointList"]["accessPoint"] == points["accessPoint"][1:]
+    point = await mep.get(points["accessPoint"][0]["resourceURL"])
+    assert point.body == {"accessPointInfo": points["accessPoint"][0]}
+    for path in ("/zones/zone-x", "/zones/zone-x/accessPoints", "/zones/zone-a/accessPoints/ap-b1"):
+        assert (await mep.get(QUERIES + path)).status == 404
+    assert (await mep.get(f"{QUERIES}/zones?zone=x")).status == 400
+
+
+async def test_users(start_mep: StartMep, clock: Clock) -> None:
+    async with start_mep(clock) as mep:
+        await put(mep, "acr:10.0.0.1", "ap-a1")
+        await put(mep, "acr:10.0.0.2", "ap-b1")
+        users = (await mep.get(f"{QUERIES}/users")).body["userList"]["user"]
+        assert users[0] == {
+            "address": "acr:10.0.0.1",
+            "accessPointId": "ap-a1",
+            "zoneId": "zone-a",
+            "resourceURL": f"{mep.url}{QUERIES}/users?address=acr%3A10.0.0.1",
+            "timestamp": {"seconds": int(clock.now), "nanoSeconds": 0},
+            "locationInfo": {"latitude": [43.738], "longitude": [7.424], "shape": 7},
+            "ancillaryInfo": "simulated",
+        }
+
+        async def addresses(query: str) -> list[str]:
+            answer = await mep.get(f"{QUERIES}/users?{query}")
+            return [user["address"] for user in answer.body["userList"]["user"]]
+
+        assert await addresses("") == ["acr:10.0.0.1", "acr:10.0.0.2"]
+        assert await addresses("zoneId=zone-b") == ["acr:10.0.0.2"]
+        assert await addresses("accessPointId=ap-a1") == ["acr:10.0.0.1"]
+        assert await addresses("address=acr:10.0.0.2") == ["acr:10.0.0.2"]
+        assert await addresses("address=acr:10.0.0.2&zoneId=zone-a") == []
+        assert (await mep.delete("/mep/v1/location_users/acr:10.0.0.1")).status == 204
+        assert (await mep.delete("/mep/v1/location_users/acr:10.0.0.1")).status == 404
+        assert await addresses("") == ["acr:10.0.0.2"]
+        nowhere = await mep.put("/mep/v1/location_users/x", {"accessPointId": "ap-x"})
+        assert nowhere.status == 400
+        assert "ap-a1" in nowhere.detail
+
+
+async def test_distance(mep: Mep) -> None:
+    await put(mep, "u1", "ap-a1")
+    await put(mep, "u2", "ap-a2")
+    path = f"{QUERIES}/distance"
+    answer = await mep.get(f"{path}?address=u1&address=u2")
+    # 0.0015 degrees north and 0.0025 degrees east at 43.74 degrees: 166.8 m and 200.9 m
+    assert answer.body["terminalDistance"]["distance"] == pytest.approx(261, abs=1)
+    assert (await mep.get(f"{path}?address=u1&location=43.7380,7.4240")).body["terminalDistance"]["distance"] == 0
+    # a degree of latitude is 111.195 km on this globe
+    far = await mep.get(f"{path}?address=u1&location=44.7380,7.4240")
+    assert far.body["terminalDistance"]["distance"] == pytest.approx(111_195, abs=1)
+    for wrong in ("", "?address=u1", "?address=u1&address=u2&location=1,2", "?address=u1&location=1"):
+        assert (await mep.get(path + wrong)).status == 400, wrong
+    assert (await mep.get(f"{path}?address=u1&location=91,0")).status == 400
+    assert (await mep.get(f"{path}?address=u1&location=a,b")).status == 400
+    assert (await mep.get(f"{path}?address=u1&address=nobody")).status == 404
+
+
+KINDS = [
+    ("users", "userLocationEventSubscription", {"subscriptionType": "UserLocationEventSubscription", "address": "u1"}),
+    (
+        "zones",
+        "zoneLocationEventSubscription",
+        {"subscriptionType": "ZoneLocationEventSubscription", "zoneId": "zone-a"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "wrapper", "body"), KINDS)
+async def test_subscription_life(
+    mep: Mep, subscriber: Subscriber, path: str, wrapper: str, body: dict[str, Any]
+) -> None:
+    many = f"{ROOT}/subscriptions/{path}"
+    sent = {**body, "callbackReference": subscriber.url}
+    created = await mep.post(many, {wrapper: sent})
+    assert created.status == 201
+    own = created.headers["Location"]
+    assert created.body == {wrapper: {**sent, "_links": {"self": {"href": own}}}}
+    read = await mep.get(own)
+    assert (read.status, read.body) == (200, created.body)
+    listed = (await mep.get(many)).body["notificationSubscriptionList"]
+    assert listed["resourceURL"] == {"href": mep.url + many}
+    assert listed["subscription"] == [{"href": own, "subscriptionType": body["subscriptionType"]}]
+    changed = {**sent, "locationEventCriteria": ["LEAVING_AREA_EVENT"]}
+    assert (await mep.put(own, changed, headers={"If-Match": '"old"'})).status == 412
+    answer = await mep.put(own, changed, headers={"If-Match": read.headers["ETag"]})
+    assert answer.body[wrapper]["locationEventCriteria"] == ["LEAVING_AREA_EVENT"]
+    assert (await mep.post(many, {**sent, "locationEventCriteria": ["SLEEPING"]})).status == 400
+    assert (await mep.post(many, {**sent, "subscriptionType": "Other"})).status == 400
+    assert (await mep.post(many, body)).status == 400
+    assert (await mep.delete(own)).status == 204
+    for method, again in (("GET", None), ("PUT", changed), ("DELETE", None)):
+        assert (await mep.call(method, own, again)).status == 404
+
+
+async def subscribe(mep: Mep, path: str, callback: str, **body: Any) -> str:
+    answer = await mep.post(f"{ROOT}/subscriptions/{path}", {**body, "callbackReference": callback})
+    assert answer.status == 201, answer.body
+    return str(answer.headers["Location"])
+
+
+async def test_moves_are_notified(mep: Mep, subscriber: Subscriber) -> None:
+    own = await subscribe(mep, "users", subscriber.url, subscriptionType="UserLocationEventSubscription", address="u1")
+    for point in ("ap-a1", "ap-a2", "ap-b1"):  # within a zone nobody hears of it
+        await put(mep, "u1", point)
+    await put(mep, "u2", "ap-a1")
+    received = await subscriber.wait_for(3)
+    assert [(entry["userLocationEvent"], entry["zoneId"], entry["accessPointId"]) for entry in received] == [
+        ("ENTERING_AREA_EVENT", "zone-a", "ap-a1"),
+        ("LEAVING_AREA_EVENT", "zone-a", "ap-a2"),
+        ("ENTERING_AREA_EVENT", "zone-b", "ap-b1"),
+    ]
+    assert received[0]["notificationType"] == "UserLocationEventNotification"
+    assert received[0]["address"] == "u1"
+    assert received[0]["_links"] == {"subscription": {"href": own}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wanted"),
+    [
+        (
+            "users",
+            {
+                "subscriptionType": "UserLocationEventSubscription",
+                "address": "u1",
+                "userEventPara": {"zoneId": "zone-b"},
+            },
+            [("ENTERING_AREA_EVENT", "zone-b")],
+        ),
+        (
+            "users",
+            {
+                "subscriptionType": "UserLocationEventSubscription",
+                "address": "u1",
+                "userEventPara": {"accessPointList": ["ap-a1"]},
+            },
+            [("ENTERING_AREA_EVENT", "zone-a"), ("LEAVING_AREA_EVENT", "zone-a")],
+        ),
+        (
+            "zones",
+            {"subscriptionType": "ZoneLocationEventSubscription", "zoneId": "zone-a"},
+            [("ENTERING_AREA_EVENT", "zone-a"), ("LEAVING_AREA_EVENT", "zone-a")],
+        ),
+        (
+            "zones",
+            {
+                "subscriptionType": "ZoneLocationEventSubscription",
+                "zoneId": "zone-a",
+                "locationEventCriteria": ["LEAVING_AREA_EVENT"],
+            },
+            [("LEAVING_AREA_EVENT", "zone-a")],
+        ),
+        (
+            "zones",
+            {"subscriptionType": "ZoneLocationEventSubscription", "zoneId": "zone-a", "addressList": ["u9"]},
+            [],
+        ),
+    ],
+)
+async def test_criteria(
+    mep: Mep, subscriber: Subscriber, path: str, body: dict[str, Any], wanted: list[tuple[str, str]]
+) -> None:
+    await subscribe(mep, path, subscriber.url, **body)
+    await subscribe(
+        mep, "users", f"{subscriber.url}/end", subscriptionType="UserLocationEventSubscription", address="end"
+    )
+    await put(mep, "u1", "ap-a1")
+    await put(mep, "u1", "ap-b1")
+    await subscriber.wait_for(len(wanted))
+    await put(mep, "end", "ap-b1")
+    received = await subscriber.wait_for(len(wanted) + 1)
+    found = [(entry["userLocationEvent"], entry["zoneId"]) for entry in received if entry["address"] != "end"]
+    assert found == wanted
+
+
+async def test_user_taken_off_the_map_leaves(mep: Mep, subscriber: Subscriber) -> None:
+    await put(mep, "u1", "ap-a1")
+    await subscribe(mep, "zones", subscriber.url, subscriptionType="ZoneLocationEventSubscription", zoneId="zone-a")
+    await mep.delete("/mep/v1/location_users/u1")
+    assert (await subscriber.wait_for(1))[0]["userLocationEvent"] == "LEAVING_AREA_EVENT"
+
+
+async def test_subscriptions_expire(start_mep: StartMep, clock: Clock, subscriber: Subscriber) -> None:
+    deadline = {"seconds": int(clock.now) + 5, "nanoSeconds": 0}
+    async with start_mep(clock) as mep:
+        own = await subscribe(
+            mep,
+            "zones",
+            subscriber.url,
+            subscriptionType="ZoneLocationEventSubscription",
+            zoneId="zone-a",
+            expiryDeadline=deadline,
+        )
+        clock.now += 5
+        await mep.platform.tick()
+        assert (await mep.get(own)).status == 404
+        assert (await subscriber.wait_for(1))[0]["notificationType"] == "ExpiryNotification"
