@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cse.config import CseConfig, ConfigError, load_config
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
+
+if TYPE_CHECKING:
+    from cse.config import CseConfig
 
 _EXAMPLES = """
 Examples:
@@ -60,6 +62,8 @@ def cse(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Run one oneM2M CSE until SIGTERM or Ctrl-C; prints its addresses and the word ready."""
+    from cse.config import ConfigError, load_config  # pydantic takes a third of a second to import, --help should not
+
     options: dict[str, Any] = {
         "type": cse_type,
         "id": cse_id,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cse.config import split_address
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ def mep(
     """
     if ctx.invoked_subcommand is not None:
         return
-    from mec_adapter.platform.config import PlatformConfig  # FastAPI takes half a second to import
+    from cse.config import split_address  # pydantic takes a third of a second to import, --help should not
+    from mec_adapter.platform.config import PlatformConfig
 
     try:
         host, port = split_address(http)

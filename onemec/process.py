@@ -1,4 +1,4 @@
-"""What every long-running command needs: a fast event loop, clean ends on signals, one clear line when it cannot go on."""
+"""What every long-running command needs: a fast event loop, a clean end on signals, one clear line when stuck."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -41,7 +42,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Awaitable[int | None]]) ->
     sys.exit(code)
 
 
-def fail(message: str, code: int = 1) -> None:
+def fail(message: str, code: int = 1) -> NoReturn:
     """Say in one line why it cannot go on, and exit.
 
     Raises:
