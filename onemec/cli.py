@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onemec import cse_command, devices_command, mep_command
+from onemec import adapter_command, cse_command, devices_command, mep_command
 
 app = typer.Typer(
     name="onemec",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("cse", rich_help_panel="Parts")(cse_command.cse)
 app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
+app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)
 app.add_typer(devices_command.app, name="devices", rich_help_panel="Parts")
 
 

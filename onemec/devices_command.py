@@ -31,12 +31,13 @@ Examples:
 
   onemec devices run --kind meter --count 50 --rate 1/s --binding coap
 
-  onemec devices run --kind temperature --cse mqtt://127.0.0.1:1883 --cse-id /id-edge --duration 1min
+  onemec devices run --kind temperature --cse mqtt://127.0.0.1:1883
 
-  onemec devices run --config fleets.toml          several fleets, each a \\[\\[devices.fleet]] table
+  onemec devices run --config fleets.toml    (several \\[\\[devices.fleet]] tables)
 
-Every option can be given as ONEMEC_DEVICES_<OPTION> in the environment or in the \\[devices] table of a TOML
-file (--config); an option wins over the environment, the environment over the file.
+Every option can be given as ONEMEC_DEVICES_<OPTION> in the environment or in
+the \\[devices] table of a TOML file (--config); an option wins over the
+environment, the environment over the file.
 """
 
 app = typer.Typer(help="Run simulated devices, or list the kinds there are.", no_args_is_help=True)
