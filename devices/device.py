@@ -60,7 +60,7 @@ class DeviceConfig:
         max_instances: most instances its container keeps (mni); None for no limit.
         buffer_size: most readings kept while the CSE is away.
         timeout_s: how long the CSE may take to answer.
-        grace_s: how long it may take to deliver what is left when it has to stop.
+        grace_s: how long it goes on to deliver what is left when it has to stop; an answer may take ``timeout_s`` more.
     """
 
     name: str
@@ -77,7 +77,7 @@ class DeviceConfig:
     max_instances: int | None = None
     buffer_size: int = 1000
     timeout_s: float = 5.0
-    grace_s: float = 5.0
+    grace_s: float = 3.0
 
     def __post_init__(self) -> None:
         if self.binding not in BINDINGS:
@@ -112,6 +112,7 @@ class Device:
         #: set when there is a new subscription, or none will come any more
         self._renewed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._given_up = asyncio.Event()
         self._delivering: asyncio.Task[None] | None = None
         self._forgotten = False
         self._condition = dict(config.kind.initial)
@@ -154,7 +155,10 @@ class Device:
             self._state = "stopped"
 
     async def _watch(self, stop: asyncio.Event, starting: asyncio.Task[None]) -> None:
-        """When the device has to stop: end what can be ended, and after ``grace_s`` give up on the rest."""
+        """When the device has to stop: end what can be ended; after ``grace_s`` begin nothing new.
+
+        A request that is on its way then still gets its answer, so that what was sent is known to be there or not.
+        """
         await stop.wait()
         self._stopping.set()
         starting.cancel()
@@ -163,6 +167,9 @@ class Device:
         if self._commands is not None:
             self._commands.end()
         await asyncio.sleep(self._config.grace_s)
+        self._given_up.set()
+        self._outbox.wake()
+        await asyncio.sleep(self._config.timeout_s)
         if self._delivering is not None:
             self._delivering.cancel()
 
@@ -261,7 +268,7 @@ class Device:
             return
         loop = asyncio.get_running_loop()
         start_s, count = loop.time() + config.phase_s, 0
-        while await self._not_stopped_until(start_s + count / config.rate_per_s):
+        while not await _set_within(self._stopping, start_s + count / config.rate_per_s - loop.time()):
             self._outbox.add(sample(config.seed, count / config.rate_per_s))
             count += 1
 
@@ -284,20 +291,12 @@ class Device:
             if commands is self._commands and not self._stopping.is_set():
                 # It ended at the CSE: either it is being replaced just now, or somebody deleted it.
                 attempt += 1
-                if not await self._renewed_within(_backoff_s(attempt)):
+                if not await _set_within(self._renewed, _backoff_s(attempt)):
                     await self._return("the subscription to commands was deleted")
-
-    async def _renewed_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._renewed.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def _deliver_all(self) -> None:
         """Send readings until the device stops and nothing is left."""
-        while True:
+        while not self._given_up.is_set():
             reading = self._outbox.take()
             if reading is not None:
                 await self._deliver(reading)
@@ -315,8 +314,9 @@ class Device:
                 attempt += 1
                 if self._forgotten:
                     returned = await self._return(self._last_error)
-                if not returned:
-                    await asyncio.sleep(_backoff_s(attempt))
+                if not returned and await _set_within(self._given_up, _backoff_s(attempt)):
+                    self._failed += 1
+                    return
         except (RequestFailed, asyncio.CancelledError) as error:
             self._failed += 1
             if isinstance(error, asyncio.CancelledError):
@@ -365,21 +365,18 @@ class Device:
             return False
         return True
 
-    # --- time ---------------------------------------------------------------------------------------------------
-
     def _trouble(self, state: str, words: str) -> None:
         self._state, self._last_error = state, words
 
-    async def _not_stopped_until(self, when_s: float) -> bool:
-        """Wait until a time of the loop's clock; False when the device has to stop before."""
-        if self._stopping.is_set():
-            return False
-        try:
-            async with asyncio.timeout_at(when_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            return True
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether an event is set, now or within a time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
         return False
+    return True
 
 
 def _backoff_s(attempt: int) -> float:

@@ -56,7 +56,8 @@ class FleetConfig:
         max_instances: most instances a container keeps; None for no limit.
         buffer_size: most readings a device keeps while the CSE is away.
         timeout_s: how long the CSE may take to answer.
-        grace_s: how long the devices may take to deliver what is left when they have to stop.
+        grace_s: how long devices go on to deliver what is left when they have to stop; an answer may take
+            ``timeout_s`` more.
         run_id: beginning of the names of all instances, unique to this run; "" makes one of the time.
         listen: host and port for notifications over HTTP and CoAP.
         public_url: how the CSE reaches that listener (over MQTT: the broker) when it is not at the address it has here.
@@ -83,7 +84,7 @@ class FleetConfig:
     max_instances: int | None = None
     buffer_size: int = 1000
     timeout_s: float = 5.0
-    grace_s: float = 5.0
+    grace_s: float = 3.0
     run_id: str = ""
     listen: str = "127.0.0.1:0"
     public_url: str = ""
