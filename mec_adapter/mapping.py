@@ -302,7 +302,8 @@ def ae_services(
     """
     labels = [str(label) for label in ae.get("lbl") or ()]
     names = [label[len(SERVICE_LABEL) :] for label in labels if label.startswith(SERVICE_LABEL)]
-    state = ACTIVE if alive and ae.get("rr") is not False else INACTIVE
+    unreachable = ae.get("rr") is False and (options.strict_reachability or bool(ae.get("poa")))
+    state = ACTIVE if alive and not unreachable else INACTIVE
     identity = ae_identity(cse, ae)
     specific: JsonObject = {
         "mapping": MAPPING,

@@ -36,6 +36,8 @@ class MappingOptions:
         cbor: also advertise a CBOR service per binding (an extension of the enumeration).
         token_endpoint: OAuth2 token endpoint of a gateway in front of the CSE, "" for none.
         mqtt_version: protocol version of the MQTT binding.
+        strict_reachability: an AE with ``rr`` false is INACTIVE always; else only when it has points of access of
+            its own. Without any, its CSE serves its data whatever ``rr`` says.
         app_services: whether AppInfo names the optional services (Location, mobility, IoT).
     """
 
@@ -50,6 +52,7 @@ class MappingOptions:
     cbor: bool = False
     token_endpoint: str = ""
     mqtt_version: str = "3.1.1"
+    strict_reachability: bool = False
     app_services: bool = True
 
 

@@ -22,6 +22,7 @@ import aiohttp
 from cse.app import Cse
 from cse.client import Client
 from cse.config import CseConfig
+from mec_adapter.app import Adapter
 from mec_adapter.config import AdapterConfig, SyncConfig
 
 ADMIN = "CAdmin"
@@ -244,6 +245,18 @@ def adapter_config(settings: dict[str, Any]) -> AdapterConfig:
         if name in sync:
             sync[name] = tuple(sync[name])
     return AdapterConfig(**settings, sync=SyncConfig(**sync))
+
+
+@contextlib.asynccontextmanager
+async def running_adapter(**settings: Any) -> AsyncIterator[Adapter]:
+    """An adapter in this process for the time of a block; quick timers unless told otherwise."""
+    quick = {"originator": ADMIN, "discovery_s": 0.1, "poll_s": 0.3, "audit_s": 0.3, "heartbeat_s": 1}
+    adapter = Adapter(adapter_config({**quick, **settings}))
+    await adapter.start()
+    try:
+        yield adapter
+    finally:
+        await adapter.stop()
 
 
 async def _run_cse(settings: dict[str, Any]) -> None:

@@ -168,11 +168,23 @@ def test_ae_service_field_by_field() -> None:
 
 @pytest.mark.parametrize(
     ("ae", "alive", "state"),
-    [({}, True, "ACTIVE"), ({}, False, "INACTIVE"), ({"rr": False}, True, "INACTIVE"), ({"rr": None}, True, "ACTIVE")],
+    [
+        ({}, True, "ACTIVE"),
+        ({}, False, "INACTIVE"),
+        ({"rr": None}, True, "ACTIVE"),
+        ({"rr": False, "poa": ["http://gw/"]}, True, "INACTIVE"),
+        ({"rr": False}, True, "ACTIVE"),
+    ],
 )
 def test_ae_state(ae: dict[str, Any], alive: bool, state: str) -> None:
     (service,) = ae_services(CSE, {**AE, **ae}, "cse-edge/gateway", OPTIONS, alive=alive)
     assert service["state"] == state
+
+
+def test_reachability_taken_strictly() -> None:
+    options = MappingOptions(strict_reachability=True)
+    (service,) = ae_services(CSE, {**AE, "rr": False}, "cse-edge/gateway", options)
+    assert service["state"] == "INACTIVE"
 
 
 def test_labels_name_more_services() -> None:

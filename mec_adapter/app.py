@@ -1,0 +1,446 @@
+"""The shell of the adapter: listener, timers and wiring. The oneM2M side and the Mp1 side never wait for each other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from cse.client import Client, RequestFailed, Unreachable
+from cse.onem2m.status import Status
+from mec_adapter import lifecycle
+from mec_adapter.app_instance import AppInstance, Dialect, InstanceOptions, Wanted
+from mec_adapter.cloud_sync import CloudSync
+from mec_adapter.config import AdapterConfig, AdapterStartError, check
+from mec_adapter.exposure import Exposure
+from mec_adapter.ipe import Ipe
+from mec_adapter.lifecycle import Phase
+from mec_adapter.link import Link
+from mec_adapter.listener import Listener
+from mec_adapter.mapping import app_info, category, cse_services, iot_platform_info
+from mec_adapter.mp1 import app_support, iots, service_mgmt
+from mec_adapter.mp1.app_support import termination_of
+from mec_adapter.mp1.client import Mp1Client
+from mec_adapter.mp1.errors import Mp1Error, Mp1Problem
+from mec_adapter.mp1.service_mgmt import ACTIVE, INACTIVE, references_of
+from mec_adapter.mp1.types import JsonObject
+from mec_adapter.outbox import OutboxError
+from mec_adapter.profile import CseProfile, cse_app_id, cse_profile
+from mec_adapter.status import AdapterStatus, ServiceStatus, SyncStatus
+
+_log = logging.getLogger("mec_adapter")
+
+APP_ID = "Norg.edgeiot.mec-ipe"
+_LABEL = "mec:ipe"
+_AE, _REMOTE_CSE, _SUBSCRIPTION = 2, 16, 23
+_TREE_SUBSCRIPTION = "mec-adapter-tree"
+#: answers of a CSE that does not know us (any more)
+_UNREGISTERED = frozenset(
+    {
+        Status.NOT_FOUND,
+        Status.ORIGINATOR_HAS_NO_PRIVILEGE,
+        Status.ORIGINATOR_HAS_NOT_REGISTERED,
+        Status.SECURITY_ASSOCIATION_REQUIRED,
+    }
+)
+#: pauses between searches after the CSE said that something new is there, in seconds
+_SOON_S = (0.2, 0.5, 1.0, 2.0)
+
+
+class Adapter:
+    """One running adapter.
+
+    Args:
+        config: everything about it.
+
+    Raises:
+        AdapterStartError: the configuration cannot work.
+    """
+
+    def __init__(self, config: AdapterConfig) -> None:
+        check(config)
+        self._config = config
+        self._listener = Listener(
+            config.listen, config.public_url, self._notified, self._called_back, lambda: self.status().as_dict()
+        )
+        self._edge = Client(
+            config.cse_url, cse_id=config.cse_id, originator=config.originator, timeout_s=config.timeout_s
+        )
+        self._edge_link = Link(f"edge CSE {config.cse_id} at {config.cse_url}", longest_pause_s=5.0)
+        self._profile: CseProfile | None = None
+        self._cloud: Client | None = None
+        self._sync: CloudSync | None = None
+        self._mp1: Mp1Client | None = None
+        self._dialect = Dialect(config.profile == "sandbox", config.heartbeat_s is not None, config.profile == "auto")
+        self._instance: AppInstance | None = None
+        self._exposure: Exposure | None = None
+        self._ipe: Ipe | None = None
+        self._mapping = replace(config.mapping, liveness_interval_s=config.heartbeat_s)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._look = asyncio.Event()
+        self._poll = asyncio.Event()
+        self._instance_task: asyncio.Task[None] | None = None
+        self._counts: Counter[str] = Counter()
+        self._mec_trouble = ""
+        self._has_iot_api = True
+
+    @property
+    def url(self) -> str:
+        """Where the adapter listens."""
+        return self._listener.url
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen and begin; returns at once, whether or not CSE, platform and cloud can be reached.
+
+        Raises:
+            AdapterStartError: an address or a file cannot be used.
+        """
+        await self._listener.start()
+        sync = self._config.sync
+        try:
+            if sync.cloud_url:
+                stem = self._config.cse_id.strip("/").replace("/", "-")
+                self._cloud = Client(
+                    sync.cloud_url,
+                    cse_id=sync.cloud_cse_id,
+                    originator=sync.cloud_originator or f"Csync-{stem}",
+                    timeout_s=self._config.timeout_s,
+                )
+                await self._cloud.open()
+                self._sync = CloudSync(
+                    sync,
+                    self._edge,
+                    self._cloud,
+                    f"{self.url}/onem2m/sync",
+                    self._config.cse_id,
+                    self._config.ae_name,
+                    self._edge_link,
+                )
+                await self._sync.start()
+            await self._edge.open()
+        except (OutboxError, Unreachable) as error:
+            await self._listener.stop()
+            raise AdapterStartError(str(error)) from error
+        if self._config.mep_url:
+            self._mp1 = Mp1Client(
+                self._config.mep_url,
+                credentials=self._config.credentials,
+                versions=self._config.versions,
+                timeout_s=self._config.timeout_s,
+            )
+        self._run(self._watch_edge(), "edge")
+
+    async def stop(self) -> None:
+        """Withdraw from the platform, stop forwarding, close; bounded to a few seconds."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        leaving = [self._leave_platform()]
+        if self._exposure is not None:
+            leaving.append(self._exposure.stop(4.0))
+        await asyncio.gather(*leaving)
+        if self._sync is not None:
+            await self._sync.stop()
+        await self._listener.stop()
+        await self._edge.close()
+        if self._cloud is not None:
+            await self._cloud.close()
+        if self._mp1 is not None:
+            await self._mp1.close()
+
+    async def _leave_platform(self) -> None:
+        if self._instance is None or self._instance_task is None:
+            return
+        if self._mp1 is not None and self._config.deregister_when_stopping and self._instance.state.app_id:
+            profile = self._profile
+            platform = iot_platform_info(profile, self._mapping) if profile is not None else None
+            if platform is not None:
+                with suppress(Mp1Error, TimeoutError):
+                    await asyncio.wait_for(self._mp1.remove_iot_platform(platform["iotPlatformId"]), 1.0)
+        self._instance.post(lifecycle.StopRequested())
+        _, late = await asyncio.wait([self._instance_task], timeout=5.0)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # --- the oneM2M side -------------------------------------------------------------------------------------
+
+    async def _watch_edge(self) -> None:
+        """Stay registered at the edge CSE, and search it for what to copy and to expose."""
+        pauses: list[float] = []
+        while True:
+            await self._edge_link.turn()
+            was_up = self._edge_link.up
+            try:
+                if self._profile is None or not was_up:
+                    await self._register_at_edge()
+                if self._sync is not None:
+                    await self._sync.discover()
+                if self._exposure is not None:
+                    await self._exposure.look()
+                self._edge_link.worked()
+            except Unreachable as error:
+                self._edge_link.failed(str(error))
+            except RequestFailed as error:
+                await self._refused(error)
+            except Exception:
+                _log.exception("searching the edge CSE")
+            if was_up is not self._edge_link.up and self._instance is not None:
+                # The services of a CSE that does not answer are INACTIVE.
+                self._instance.post(lifecycle.Changed())
+            pause = pauses.pop(0) if pauses else self._config.discovery_s
+            if not self._edge_link.up:
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), pause)
+                pauses = list(_SOON_S)
+            self._look.clear()
+
+    async def _refused(self, error: RequestFailed) -> None:
+        self._edge_link.worked()
+        _log.warning("edge CSE %s: %s", self._config.cse_id, error)
+        if error.status in (
+            Status.NOT_FOUND,
+            Status.ORIGINATOR_HAS_NOT_REGISTERED,
+            Status.SECURITY_ASSOCIATION_REQUIRED,
+        ):
+            with suppress(RequestFailed, Unreachable):
+                await self._register_at_edge()
+        await asyncio.sleep(1.0)
+
+    async def _register_at_edge(self) -> None:
+        await self._edge.register(
+            APP_ID, self._config.ae_name, poa=[f"{self.url}/onem2m/ae"], labels=[_LABEL, "mec:adapter"]
+        )
+        base = await self._edge.cse_base()
+        registrar = ""
+        with suppress(RequestFailed):
+            remote = await self._edge.retrieve("-", rcn=8, filter={"ty": [_REMOTE_CSE], "lvl": 1})
+            ids = [str(entry.get("csi", "")) for entry in remote.get("m2m:csr") or [] if isinstance(entry, Mapping)]
+            in_cse = str(base.get("ici") or self._config.in_cse_id)
+            registrar = in_cse if in_cse in ids else (ids[0] if len(ids) == 1 else "")
+        profile = cse_profile(base, registrar=registrar, sp_id=self._config.sp_id, in_cse_id=self._config.in_cse_id)
+        if not profile.poa:
+            profile = replace(profile, poa=(self._config.cse_url,))
+        first, changed = self._profile is None, self._profile != profile
+        self._profile = profile
+        if self._ipe is not None:
+            self._ipe.forget()
+        with suppress(RequestFailed):
+            await self._watch_tree()
+        if first:
+            self._begin_mp1(profile)
+        elif changed and self._instance is not None:
+            self._instance.post(lifecycle.Changed())
+
+    async def _watch_tree(self) -> None:
+        """Hear of new AEs at once, where we may; the search finds them anyway."""
+        attributes = {
+            "rn": _TREE_SUBSCRIPTION,
+            "nu": [f"{self.url}/onem2m/tree"],
+            "enc": {"net": [3, 4], "chty": [_AE]},
+            "nct": 3,
+        }
+        try:
+            await self._edge.create("-", _SUBSCRIPTION, attributes, rcn=0)
+        except RequestFailed as error:
+            if error.status is not Status.CONFLICT:
+                raise
+            await self._edge.update(f"-/{_TREE_SUBSCRIPTION}", _SUBSCRIPTION, {"nu": attributes["nu"]}, rcn=0)
+
+    async def _notified(self, path: str, notification: Mapping[str, Any]) -> Status:
+        """Take a notification of the edge CSE."""
+        self._counts["onem2m"] += 1
+        kind, _, rest = path.partition("/")
+        if kind == "sync" and self._sync is not None:
+            return await self._sync.notified(rest, notification)
+        if kind in ("tree", "ae"):
+            self._look.set()
+            return Status.OK
+        return Status.NOT_FOUND
+
+    # --- the Mp1 side ----------------------------------------------------------------------------------------
+
+    def _begin_mp1(self, profile: CseProfile) -> None:
+        config, mp1 = self._config, self._mp1
+        if mp1 is None:
+            return
+        callback = f"{self.url}/mec" if config.callbacks else ""
+        self._exposure = Exposure(
+            self._edge,
+            mp1,
+            profile,
+            self._mapping,
+            self._dialect,
+            mode=config.ae_mode,
+            expose=config.expose,
+            own_name=config.ae_name,
+            silent_after_s=config.ae_silent_after_s,
+            callback=f"{callback}/ae" if callback else "",
+            audit_s=config.audit_s,
+            changed=self._services_changed,
+            deregister=config.deregister_when_stopping,
+        )
+        self._instance = AppInstance(
+            f"CSE {profile.cse_id}",
+            mp1,
+            self._wanted,
+            self._dialect,
+            InstanceOptions(
+                callback=f"{callback}/cse" if callback else "",
+                given_id=config.app_instance_id,
+                availability={} if config.mirror else {"serCategories": [category(profile)]},
+                audit_s=config.audit_s,
+                also=self._register_platform,
+                before_end=self._sync.drain if self._sync is not None else None,
+                deregister=config.deregister_when_stopping,
+            ),
+        )
+        self._instance_task = asyncio.create_task(self._instance.run(), name="mp1")
+        if config.mirror:
+            self._ipe = Ipe(self._edge, config.ae_name, profile.cse_id)
+            self._run(self._mirror_for_ever(mp1, self._ipe), "mirror")
+
+    def _services_changed(self) -> None:
+        if self._instance is not None:
+            self._instance.post(lifecycle.Changed())
+
+    def _wanted(self) -> Wanted:
+        assert self._profile is not None
+        state = ACTIVE if self._edge_link.up else INACTIVE
+        exposed = self._exposure.exposed() if self._exposure is not None else []
+        services = cse_services(self._profile, self._mapping, state, exposed)
+        if self._exposure is not None:
+            services += self._exposure.services()
+        return Wanted(app_info(self._profile, self._mapping, cse_app_id(self._profile)), tuple(services))
+
+    async def _register_platform(self, app_id: str) -> None:
+        """The MEC 033 side of the registration, where the platform has that API."""
+        if self._profile is None or self._mp1 is None or not self._has_iot_api:
+            return
+        info = iot_platform_info(self._profile, self._mapping)
+        if info is None:
+            return
+        try:
+            await self._mp1.put_iot_platform(info)
+        except Mp1Problem as error:
+            if error.status not in (404, 405, 501):
+                raise
+            self._has_iot_api = False
+            _log.info("the platform has no IoT API (MEC 033): going on without it")
+
+    async def _called_back(self, path: str, body: JsonObject) -> bool:
+        """Take a notification of the MEC platform."""
+        self._counts["mec"] += 1
+        whose, _, rest = path.partition("/")
+        if whose == "ae":
+            token, _, rest = rest.partition("/")
+            instance = self._exposure.instance_at(token) if self._exposure is not None else None
+        else:
+            instance = self._instance
+        if instance is None:
+            return False
+        asked = termination_of(body)
+        if asked is not None:
+            links = body.get("_links")
+            confirm = links.get("confirmTermination") if isinstance(links, dict) else None
+            link = str(confirm.get("href", "")) if isinstance(confirm, dict) else str(confirm or "")
+            instance.post(lifecycle.TerminationRequested(*asked, link))
+        elif references_of(body) is None:
+            return False
+        else:
+            self._poll.set()
+        if self._ipe is not None:
+            self._run(self._keep_event(self._ipe, body), "event")
+        return True
+
+    async def _keep_event(self, ipe: Ipe, body: JsonObject) -> None:
+        with suppress(RequestFailed, Unreachable):
+            await ipe.event(body)
+
+    async def _mirror_for_ever(self, mp1: Mp1Client, ipe: Ipe) -> None:
+        """Show the platform's services in the tree, when told and every now and then."""
+        while True:
+            try:
+                await ipe.mirror(await mp1.services())
+                await ipe.platform(await self._describe_platform(mp1))
+                if self._has_iot_api:
+                    await ipe.devices(await self._foreign_devices(mp1))
+                self._mec_trouble = ""
+            except (Mp1Error, RequestFailed, Unreachable) as error:
+                if not self._mec_trouble:
+                    _log.info("mirror: %s: trying again", error)
+                self._mec_trouble = str(error)
+            except Exception:
+                _log.exception("mirror")
+            pause = self._config.poll_s if not self._mec_trouble else min(5.0, self._config.poll_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._poll.wait(), pause)
+            self._poll.clear()
+
+    async def _describe_platform(self, mp1: Mp1Client) -> JsonObject:
+        transports: Any = []
+        with suppress(Mp1Problem):
+            transports = (await mp1.call(service_mgmt.API, service_mgmt.TRANSPORTS)).body
+        timing: JsonObject = {}
+        with suppress(Mp1Problem):
+            caps = (await mp1.call(app_support.API, app_support.TIMING_CAPS)).body or {}
+            timing = {key: value for key, value in caps.items() if key != "timeStamp"}
+        state = self._instance.state if self._instance is not None else None
+        return {
+            "apiRoot": mp1.root_url,
+            "profile": self._profile_name(),
+            "appInstanceId": state.app_id if state is not None else "",
+            "state": state.phase.value if state is not None else "",
+            "transports": transports,
+            "timing": timing,
+        }
+
+    async def _foreign_devices(self, mp1: Mp1Client) -> list[JsonObject]:
+        assert self._profile is not None
+        own = iot_platform_info(self._profile, self._mapping)
+        own_id = own["iotPlatformId"] if own is not None else None
+        try:
+            devices = (await mp1.call(iots.API, iots.DEVICES)).body or []
+        except Mp1Problem:
+            return []
+        return [device for device in devices if device.get("requestedIotPlatformId") != own_id]
+
+    def _profile_name(self) -> str:
+        return "sandbox" if self._dialect.sandbox else "spec"
+
+    # --- status ----------------------------------------------------------------------------------------------
+
+    def status(self) -> AdapterStatus:
+        """What there is to say now."""
+        state = self._instance.state if self._instance is not None else lifecycle.Lifecycle()
+        services = tuple(ServiceStatus(service.name, service.service_id, service.state) for service in state.services)
+        return AdapterStatus(
+            cse="up" if self._edge_link.up and self._profile is not None else "down",
+            mp1=state.phase.value if self._mp1 is not None else "OFF",
+            app_instance_id=state.app_id,
+            profile=self._profile_name(),
+            services=services,
+            exposed=self._exposure.status() if self._exposure is not None else (),
+            mirrored=self._ipe.count if self._ipe is not None else 0,
+            notifications={"onem2m": self._counts["onem2m"], "mec": self._counts["mec"]},
+            sync=self._sync.status() if self._sync is not None else SyncStatus(),
+            trouble=state.trouble,
+        )
+
+    @property
+    def terminated(self) -> bool:
+        """Whether MEC has ended the CSE's application instance."""
+        return self._instance is not None and self._instance.state.phase is Phase.TERMINATED

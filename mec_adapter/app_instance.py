@@ -1,0 +1,431 @@
+"""One application instance on Mp1: carries out what the state table asks for, and tells it what came of it.
+
+Nothing here is waited for by the oneM2M side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from mec_adapter import lifecycle
+from mec_adapter.lifecycle import Action, Event, Failed, Lifecycle, Phase, Service, Tick, due, step
+from mec_adapter.mapping import app_id_of, differs, onem2m_of, transport_id_of
+from mec_adapter.mp1 import app_support, service_mgmt
+from mec_adapter.mp1.app_support import AppInfo
+from mec_adapter.mp1.client import Mp1Client
+from mec_adapter.mp1.errors import Mp1Error, Mp1Problem
+from mec_adapter.mp1.service_mgmt import ServiceInfo
+from mec_adapter.mp1.types import Api, JsonObject
+
+_log = logging.getLogger("mec_adapter.mp1")
+
+#: statuses that mean "this platform does not have that", not "no"
+_ABSENT = (404, 405, 501)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What should be registered now."""
+
+    info: AppInfo
+    services: tuple[ServiceInfo, ...]
+
+
+@dataclass(slots=True)
+class Dialect:
+    """How the platform deviates, found out on the way; shared by all instances.
+
+    Attributes:
+        sandbox: only the state of a service may change, and PUT must echo what GET gave.
+        heartbeats: livenessInterval is accepted.
+        detect: whether deviations may be concluded from answers.
+    """
+
+    sandbox: bool = False
+    heartbeats: bool = True
+    detect: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOptions:
+    """What differs between the instance of the CSE and those of AEs.
+
+    Attributes:
+        callback: URL for notifications of this instance, "" when the platform cannot reach us.
+        given_id: appInstanceId from MEC management; "" registers one.
+        availability: filteringCriteria of a subscription to service availability; None for no subscription.
+        audit_s: how often the registry is compared with what it should hold.
+        also: what else belongs in the registry; called with the appInstanceId at every comparison.
+        before_end: called with the seconds there are, after the services became INACTIVE and before they go.
+        deregister: whether stopping removes services and registration.
+    """
+
+    callback: str = ""
+    given_id: str = ""
+    availability: JsonObject | None = None
+    audit_s: float = 30.0
+    also: Callable[[str], Awaitable[None]] | None = None
+    before_end: Callable[[float], Awaitable[object]] | None = None
+    deregister: bool = True
+
+
+@dataclass(slots=True)
+class _Known:
+    """Addresses of the subscriptions of this run, by API name."""
+
+    app_id: str = ""
+    subscriptions: dict[str, str] = field(default_factory=dict)
+
+
+class AppInstance:
+    """Keeps one application instance registered for as long as it runs.
+
+    Args:
+        name: in words, for the log.
+        client: of the platform.
+        wanted: gives what should be registered now; None while that is not known yet.
+        dialect: of the platform.
+        options: see InstanceOptions.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: Mp1Client,
+        wanted: Callable[[], Wanted],
+        dialect: Dialect,
+        options: InstanceOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._client = client
+        self._wanted = wanted
+        self._dialect = dialect
+        self._options = options
+        self._clock = clock
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._doing: asyncio.Task[None] | None = None
+        self._again: Action | None = None
+        self._beating: set[asyncio.Task[None]] = set()
+        self._known = _Known()
+        self._proposes = True
+        self.state = Lifecycle(audit_s=options.audit_s)
+
+    def post(self, event: Event) -> None:
+        """Tell the instance what happened; returns at once."""
+        self._events.put_nowait(event)
+
+    async def run(self) -> None:
+        """Live from registration to deregistration; ends after a StopRequested."""
+        self.post(lifecycle.Started())
+        try:
+            while self.state.phase is not Phase.STOPPED:
+                self._apply(await self._next())
+        finally:
+            tasks = [*self._beating, *([self._doing] if self._doing else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _next(self) -> Event:
+        at = due(self.state)
+        timeout = None if at is None else max(0.0, at - self._clock())
+        try:
+            return await asyncio.wait_for(self._events.get(), timeout)
+        except TimeoutError:
+            return Tick()
+
+    def _apply(self, event: Event) -> None:
+        before = self.state
+        self.state, actions = step(before, event, self._clock(), random.random())
+        if self.state.trouble and not before.trouble:
+            _log.warning("%s: %s: trying again until it works", self._name, self.state.trouble)
+        elif before.trouble and not self.state.trouble:
+            _log.info("%s: Mp1 works again", self._name)
+        if before.phase is not self.state.phase:
+            _log.info("%s: %s", self._name, self.state.phase.value)
+        for action in actions:
+            self._begin(action)
+
+    def _begin(self, action: Action) -> None:
+        if isinstance(action, lifecycle.Beat):
+            for service in action.services:
+                self._spawn(self._beat(service))
+            return
+        if isinstance(action, lifecycle.Wind):
+            if self._doing is not None:
+                self._doing.cancel()
+            self._again = None
+        elif self._doing is not None and not self._doing.done():
+            self._again = action
+            return
+        self._doing = asyncio.create_task(self._carry_out(action), name=f"{self._name} {type(action).__name__}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beating.add(task)
+        task.add_done_callback(self._beating.discard)
+
+    async def _carry_out(self, action: Action) -> None:
+        try:
+            self.post(await self._result(action))
+        except Mp1Problem as error:
+            self.post(Failed(str(error), error.status, error.retry_after_s))
+        except Mp1Error as error:
+            self.post(Failed(str(error)))
+        except Exception as error:
+            _log.exception("%s: %s", self._name, type(action).__name__)
+            self.post(Failed(f"internal error: {error}"))
+        again, self._again = self._again, None
+        self._doing = None
+        if again is not None:
+            self._begin(again)
+
+    async def _result(self, action: Action) -> Event:
+        match action:
+            case lifecycle.Register():
+                return lifecycle.Registered(await self._register())
+            case lifecycle.ConfirmReady():
+                await self._client.confirm_ready(self.state.app_id)
+                return lifecycle.Ready()
+            case lifecycle.Reconcile():
+                return await self._reconcile(self.state.app_id)
+            case lifecycle.Wind():
+                await self._wind(action)
+                return lifecycle.Done()
+        raise AssertionError(action)
+
+    # --- registration ----------------------------------------------------------------------------------------
+
+    async def _register(self) -> str:
+        self._known = _Known()
+        if self._options.given_id:
+            return self._options.given_id
+        info = self._wanted().info
+        proposed = info.get("appInstanceId", "") if self._proposes else ""
+        if proposed and await self._brought_up_to_date(proposed, info):
+            return proposed
+        if (earlier := await self._earlier_id()) and await self._brought_up_to_date(earlier, info):
+            return earlier
+        body = cast(AppInfo, {key: value for key, value in info.items() if key != "appInstanceId" or proposed})
+        try:
+            return self._id_of(await self._client.register(body))
+        except Mp1Problem as error:
+            if error.status in _ABSENT:
+                raise Mp1Problem(
+                    error.status, "the platform takes no registrations: give app_instance_id (MEC_APP_INSTANCE_ID)"
+                ) from error
+            if error.status != 400 or not proposed:
+                raise
+        # Some platforms insist on choosing the id themselves.
+        body.pop("appInstanceId")
+        app_id = self._id_of(await self._client.register(body))
+        self._proposes = False
+        return app_id
+
+    @staticmethod
+    def _id_of(registered: AppInfo) -> str:
+        return registered.get("appInstanceId", "")
+
+    async def _brought_up_to_date(self, app_id: str, info: AppInfo) -> bool:
+        """Whether the platform knows this registration of ours; if so it now says what is wanted."""
+        try:
+            known = await self._client.read_registration(app_id)
+        except Mp1Problem as error:
+            if error.status not in _ABSENT:
+                raise
+            return False
+        body = {**info, "appInstanceId": app_id}
+        shown = known.body if isinstance(known.body, dict) else {}
+        if any(shown.get(key) != value for key, value in body.items()):
+            await self._client.update_registration(app_id, cast(AppInfo, body))
+        return True
+
+    async def _earlier_id(self) -> str:
+        """The id an earlier run was given, told by a service of ours that the platform still lists."""
+        own = {transport_id_of(service) for service in self._wanted().services}
+        names = sorted({service["serName"] for service in self._wanted().services})
+        if not names:
+            return ""
+        for service in await self._client.services(ser_name=names):
+            if transport_id_of(service) in own:
+                return app_id_of(service)
+        return ""
+
+    # --- services --------------------------------------------------------------------------------------------
+
+    async def _reconcile(self, app_id: str) -> Event:
+        wanted = {transport_id_of(service): service for service in self._wanted().services}
+        kept: dict[str, Mapping[str, Any]] = {}
+        for shown in await self._client.own_services(app_id):
+            key = transport_id_of(shown)
+            if key in wanted and key not in kept:
+                kept[key] = shown
+            elif key in wanted or onem2m_of(shown):
+                # A second registration (an answer was lost), or what is no longer wanted. Others' are left alone.
+                await self._client.remove_service(app_id, str(shown.get("serInstanceId", "")))
+        result = []
+        for key, service in wanted.items():
+            if key not in kept:
+                kept[key] = await self._add(app_id, service)
+            elif differs(service, kept[key]):
+                kept[key] = await self._replace(app_id, service, kept[key])
+            result.append(_registered(key, service, kept[key]))
+        await self._subscribe(app_id)
+        if self._options.also is not None:
+            await self._options.also(app_id)
+        return lifecycle.Reconciled(tuple(result))
+
+    async def _add(self, app_id: str, service: ServiceInfo) -> ServiceInfo:
+        try:
+            return await self._client.add_service(app_id, self._offered(service))
+        except Mp1Problem as error:
+            if error.status != 400 or "livenessInterval" not in self._offered(service) or not self._dialect.detect:
+                raise
+        # Peers of V2.1.1 know no heartbeats.
+        self._dialect.heartbeats = False
+        return await self._client.add_service(app_id, self._offered(service))
+
+    def _offered(self, service: ServiceInfo) -> ServiceInfo:
+        if self._dialect.heartbeats and not self._dialect.sandbox:
+            return service
+        return cast(ServiceInfo, {key: value for key, value in service.items() if key != "livenessInterval"})
+
+    async def _replace(self, app_id: str, service: ServiceInfo, shown: Mapping[str, Any]) -> ServiceInfo:
+        service_id = str(shown.get("serInstanceId", ""))
+        for attempt in (1, 2):
+            current = await self._client.read_service(app_id, service_id)
+            body = self._offered(service)
+            if self._dialect.sandbox:
+                body = cast(ServiceInfo, {**current.body, "state": service["state"]})
+                if differs(service, body):
+                    return await self._recreate(app_id, service_id, service)
+            elif "livenessInterval" in current.body:
+                body = cast(ServiceInfo, {**body, "livenessInterval": current.body["livenessInterval"]})
+            try:
+                return await self._client.replace_service(app_id, service_id, body, current.etag)
+            except Mp1Problem as error:
+                if error.status == 412 and attempt == 1:
+                    continue
+                if error.status != 400 or self._dialect.sandbox or not self._dialect.detect:
+                    raise
+                _log.info("%s: the platform lets only the state of a service change: profile sandbox", self._name)
+                self._dialect.sandbox = True
+        return await self._recreate(app_id, service_id, service)
+
+    async def _recreate(self, app_id: str, service_id: str, service: ServiceInfo) -> ServiceInfo:
+        await self._client.remove_service(app_id, service_id)
+        return await self._add(app_id, service)
+
+    async def _beat(self, service: Service) -> None:
+        try:
+            self.post(lifecycle.Beaten(service.key, await self._client.heartbeat(service.liveness_url)))
+        except Mp1Problem as error:
+            self.post(lifecycle.BeatFailed(service.key, f"heartbeat of {service.name}: {error}", error.status))
+        except Mp1Error as error:
+            self.post(lifecycle.BeatFailed(service.key, str(error)))
+
+    # --- subscriptions ---------------------------------------------------------------------------------------
+
+    async def _subscribe(self, app_id: str) -> None:
+        if not self._options.callback:
+            return
+        wanted: list[tuple[Api, JsonObject]] = [
+            (
+                app_support.API,
+                {
+                    "subscriptionType": app_support.SUBSCRIPTION_TYPE,
+                    "callbackReference": f"{self._options.callback}/termination",
+                    "appInstanceId": app_id,
+                },
+            )
+        ]
+        if self._options.availability is not None:
+            body: JsonObject = {
+                "subscriptionType": service_mgmt.SUBSCRIPTION_TYPE,
+                "callbackReference": f"{self._options.callback}/availability",
+            }
+            if self._options.availability:
+                body["filteringCriteria"] = self._options.availability
+            wanted.append((service_mgmt.API, body))
+        for api, subscription in wanted:
+            try:
+                await self._subscribe_one(api, app_id, subscription)
+            except Mp1Problem as error:
+                if error.status not in (*_ABSENT, 400):
+                    raise
+                _log.info("%s: no subscription in %s (%s): polling instead", self._name, api.name, error)
+
+    async def _subscribe_one(self, api: Api, app_id: str, subscription: JsonObject) -> None:
+        present = await self._client.subscriptions(api, app_id)
+        if self._known.subscriptions.get(api.name) in present:
+            return
+        for href in present:
+            # Of an earlier run: it may lead to where nobody listens any more.
+            shown = (await self._client.call_url("GET", href, (200,))).body
+            reference = str(shown.get("callbackReference", "")) if isinstance(shown, dict) else ""
+            if reference == subscription["callbackReference"]:
+                self._known.subscriptions[api.name] = href
+                return
+            if reference.rpartition("/")[2] == subscription["callbackReference"].rpartition("/")[2]:
+                await self._client.call_url("DELETE", href, (204, 200))
+        self._known.subscriptions[api.name] = await self._client.subscribe(api, app_id, subscription)
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    async def _wind(self, wind: lifecycle.Wind) -> None:
+        app_id = self.state.app_id
+        if not wind.action and not self._options.deregister:
+            return
+        try:
+            async with asyncio.timeout(wind.grace_s * 0.8):
+                await self._withdraw(app_id, wind)
+                if wind.action:
+                    await self._client.confirm_termination(app_id, wind.action, wind.link)
+                elif self._options.given_id:
+                    for href in self._known.subscriptions.values():
+                        await self._client.call_url("DELETE", href, (204, 200, 404))
+                else:
+                    await self._client.deregister(app_id)
+        except TimeoutError:
+            _log.warning("%s: the platform was not told of the end: it did not answer in time", self._name)
+        except Mp1Error as error:
+            _log.warning("%s: the platform was not told of the end: %s", self._name, error)
+
+    async def _withdraw(self, app_id: str, wind: lifecycle.Wind) -> None:
+        """Services INACTIVE, what waits flushed, services removed."""
+        shown = await self._client.own_services(app_id)
+        ours = {service.service_id for service in self.state.services}
+        own = [service for service in shown if service.get("serInstanceId", "") in ours]
+        for service in own:
+            if service["state"] != service_mgmt.INACTIVE:
+                body = cast(ServiceInfo, {**service, "state": service_mgmt.INACTIVE})
+                with suppress(Mp1Problem):
+                    await self._client.replace_service(app_id, service.get("serInstanceId", ""), body)
+        if self._options.before_end is not None:
+            await self._options.before_end(wind.grace_s * 0.4)
+        for service in own:
+            await self._client.remove_service(app_id, service.get("serInstanceId", ""))
+
+
+def _registered(key: str, wanted: ServiceInfo, shown: Mapping[str, Any]) -> Service:
+    links = shown.get("_links")
+    liveness = links.get("liveness") if isinstance(links, dict) else None
+    href = str(liveness.get("href", "")) if isinstance(liveness, dict) else ""
+    interval = shown.get("livenessInterval")
+    return Service(
+        key,
+        wanted["serName"],
+        str(shown.get("serInstanceId", "")),
+        wanted["state"],
+        href,
+        float(interval) if href and isinstance(interval, int | float) else 0.0,
+    )

@@ -1,0 +1,308 @@
+"""AEs of the edge CSE shown to MEC: as application instances, as services of the CSE's instance, or as devices.
+
+An exposed AE that changes, falls silent, comes back or goes is followed within one search of the CSE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cse.client import Client, RequestFailed
+from cse.onem2m.errors import BadRequest
+from cse.onem2m.primitives import Operation, Request
+from cse.onem2m.status import Status
+from cse.onem2m.timestamps import parse_timestamp
+from mec_adapter import lifecycle
+from mec_adapter.app_instance import AppInstance, Dialect, InstanceOptions, Wanted
+from mec_adapter.lifecycle import Phase
+from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info
+from mec_adapter.mp1.client import Mp1Client
+from mec_adapter.mp1.errors import Mp1Error
+from mec_adapter.mp1.service_mgmt import ServiceInfo
+from mec_adapter.profile import CseProfile, MappingOptions, ae_id
+from mec_adapter.status import ExposedStatus
+
+_log = logging.getLogger("mec_adapter.exposure")
+
+_AE, _CONTAINER = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """An AE to be shown, as the CSE described it last.
+
+    Attributes:
+        attributes: of the AE.
+        path: its structured address.
+        containers: structured addresses of the containers right below it.
+        active_at: when it last changed anything, seconds since the epoch.
+        alive: whether it is judged alive.
+    """
+
+    attributes: dict[str, Any]
+    path: str
+    containers: tuple[str, ...]
+    active_at: float
+    alive: bool = True
+
+    @property
+    def ri(self) -> str:
+        """Its resource-ID."""
+        return str(self.attributes.get("ri", ""))
+
+
+@dataclass(slots=True)
+class _Running:
+    """An exposed AE with its application instance, or its device."""
+
+    exposed: Exposed
+    instance: AppInstance | None = None
+    task: asyncio.Task[None] | None = None
+    device_id: str = ""
+    services: tuple[ServiceInfo, ...] = field(default=())
+
+
+class Exposure:
+    """Follows the exposed AEs.
+
+    Args:
+        edge: client at the edge CSE.
+        mp1: client of the platform.
+        profile: of the edge CSE.
+        options: of the mapping.
+        dialect: of the platform.
+        mode: what an AE becomes.
+        expose: which AEs: ``flagged`` or ``all``.
+        own_name: resourceName of the adapter's AE, which is never shown.
+        silent_after_s: without change for this long an AE is judged dead; 0 never judges.
+        callback: URL below which callbacks of the platform arrive, "" for none.
+        audit_s: how often each registry entry is compared.
+        changed: called when the services returned by ``services`` are no longer the same.
+        deregister: whether stopping removes what was registered.
+    """
+
+    def __init__(
+        self,
+        edge: Client,
+        mp1: Mp1Client,
+        profile: CseProfile,
+        options: MappingOptions,
+        dialect: Dialect,
+        *,
+        mode: Literal["app", "service", "device", "none"],
+        expose: Literal["flagged", "all", "none"],
+        own_name: str,
+        silent_after_s: float,
+        callback: str,
+        audit_s: float,
+        changed: Callable[[], None],
+        deregister: bool = True,
+    ) -> None:
+        self._edge, self._mp1, self._profile, self._options = edge, mp1, profile, options
+        self._dialect, self._mode, self._expose, self._own_name = dialect, mode, expose, own_name
+        self._silent_after_s, self._callback, self._audit_s = silent_after_s, callback, audit_s
+        self._changed, self._deregister = changed, deregister
+        self._running: dict[str, _Running] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    # --- what others see -------------------------------------------------------------------------------------
+
+    def exposed(self) -> list[dict[str, Any]]:
+        """Attributes of the exposed AEs."""
+        return [running.exposed.attributes for running in self._running.values()]
+
+    def services(self) -> list[ServiceInfo]:
+        """Services for the CSE's own application instance (mode ``service``)."""
+        if self._mode != "service":
+            return []
+        return [service for running in self._running.values() for service in running.services]
+
+    def status(self) -> tuple[ExposedStatus, ...]:
+        """Where every exposed AE stands."""
+        return tuple(self._status(running) for running in sorted(self._running.values(), key=lambda r: r.exposed.path))
+
+    def _status(self, running: _Running) -> ExposedStatus:
+        wanted = running.services[0]["state"] if running.services else ""
+        if running.instance is None:
+            return ExposedStatus(running.exposed.path, running.device_id, "", wanted)
+        state = running.instance.state
+        shown = state.services[0].state if state.services else ""
+        return ExposedStatus(running.exposed.path, state.app_id, state.phase.value, shown)
+
+    def instance_at(self, token: str) -> AppInstance | None:
+        """The application instance that callbacks below ``token`` (a resource-ID) are for."""
+        running = self._running.get(token)
+        return running.instance if running is not None else None
+
+    # --- following -------------------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Search the CSE, and begin, change or end what is shown.
+
+        Raises:
+            RequestFailed: the search is refused.
+            Unreachable: the CSE does not answer.
+        """
+        if self._mode == "none" or self._expose == "none":
+            return
+        found = await self._find()
+        for ri in self._running.keys() - found.keys():
+            self._end(self._running.pop(ri))
+        for ri, exposed in found.items():
+            await self._follow(ri, exposed)
+
+    async def _find(self) -> dict[str, Exposed]:
+        name = await self._edge.cse_name()
+        criteria: dict[str, Any] = {"ty": [_AE], "lvl": 1}
+        if self._expose == "flagged":
+            criteria["lbl"] = [EXPOSE_LABEL]
+        found: dict[str, Exposed] = {}
+        offset = 1
+        while True:
+            request = Request(Operation.RETRIEVE, "-", filter={**criteria, "ofst": offset}, result_content=8)
+            response = await self._edge.request(request)
+            if not response.status.is_success:
+                raise RequestFailed(response.status, _debug(response.content), "RETRIEVE -")
+            listed = _children(response.content, "m2m:cb", "m2m:ae")
+            for attributes in listed:
+                if attributes.get("rn") != self._own_name:
+                    exposed = await self._describe(attributes, f"{name}/{attributes.get('rn')}")
+                    if exposed is not None:
+                        found[exposed.ri] = exposed
+            if response.content_status != 1 or not listed:
+                return found
+            offset = response.content_offset or offset + len(listed)
+
+    async def _describe(self, attributes: dict[str, Any], path: str) -> Exposed | None:
+        try:
+            shown = await self._edge.retrieve(path, rcn=8, filter={"ty": [_CONTAINER], "lvl": 1})
+        except RequestFailed as error:
+            if error.status is Status.NOT_FOUND:
+                return None
+            shown = {}
+        containers = [entry for entry in shown.get("m2m:cnt") or [] if isinstance(entry, Mapping)]
+        active_at = max((_instant(entry.get("lt")) for entry in (attributes, *containers)), default=0.0)
+        names = tuple(sorted(f"{path}/{entry.get('rn')}" for entry in containers))
+        alive = not self._silent_after_s or time.time() - active_at <= self._silent_after_s
+        return Exposed(attributes, path, names, active_at, alive)
+
+    async def _follow(self, ri: str, exposed: Exposed) -> None:
+        running = self._running.get(ri)
+        services = tuple(
+            ae_services(
+                self._profile,
+                exposed.attributes,
+                exposed.path,
+                self._options,
+                containers=exposed.containers,
+                alive=exposed.alive,
+            )
+        )
+        if running is None:
+            running = self._running[ri] = _Running(exposed, services=services)
+            await self._begin(ri, running)
+            return
+        changed = services != running.services or _shown(exposed) != _shown(running.exposed)
+        if exposed.alive != running.exposed.alive:
+            _log.info("%s is %s", exposed.path, "alive again" if exposed.alive else "silent")
+        running.exposed, running.services = exposed, services
+        if changed and running.instance is not None:
+            running.instance.post(lifecycle.Changed())
+        elif changed and self._mode == "service":
+            self._changed()
+        elif self._mode == "device" and not running.device_id:
+            await self._register_device(running)
+
+    async def _begin(self, ri: str, running: _Running) -> None:
+        if self._mode == "service":
+            self._changed()
+        elif self._mode == "device":
+            await self._register_device(running)
+        else:
+            running.instance = AppInstance(
+                f"AE {ae_id(self._profile, running.exposed.attributes)}",
+                self._mp1,
+                lambda: Wanted(
+                    ae_app_info(self._profile, running.exposed.attributes, running.exposed.path, self._options),
+                    running.services,
+                ),
+                self._dialect,
+                InstanceOptions(
+                    callback=f"{self._callback}/{ri}" if self._callback else "",
+                    audit_s=self._audit_s,
+                    deregister=self._deregister,
+                ),
+            )
+            running.task = asyncio.create_task(running.instance.run(), name=f"expose {running.exposed.path}")
+
+    async def _register_device(self, running: _Running) -> None:
+        info = device_info(self._profile, running.exposed.attributes, self._options)
+        try:
+            running.device_id = await self._mp1.register_device(info)
+        except Mp1Error as error:
+            _log.warning("%s is not registered as a device: %s", running.exposed.path, error)
+
+    # --- ending ----------------------------------------------------------------------------------------------
+
+    def _end(self, running: _Running) -> None:
+        """An AE is gone, or no longer flagged."""
+        if running.instance is not None and running.task is not None:
+            running.instance.post(lifecycle.StopRequested())
+            self._ending.add(running.task)
+            running.task.add_done_callback(self._ending.discard)
+        elif self._mode == "device":
+            task = asyncio.create_task(self._remove_device(running.device_id))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        else:
+            self._changed()
+
+    async def _remove_device(self, device_id: str) -> None:
+        if device_id:
+            with suppress(Mp1Error):
+                await self._mp1.remove_device(device_id)
+
+    async def stop(self, timeout_s: float) -> None:
+        """End everything that is shown."""
+        for ri in list(self._running):
+            running = self._running.pop(ri)
+            if self._deregister or running.instance is not None:
+                self._end(running)
+        if self._ending:
+            _, late = await asyncio.wait(self._ending, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def terminated(self, token: str) -> bool:
+        """Whether the application instance of this AE was ended by MEC; the AE itself stays."""
+        instance = self.instance_at(token)
+        return instance is not None and instance.state.phase is Phase.TERMINATED
+
+
+def _shown(exposed: Exposed) -> tuple[Any, ...]:
+    attributes = exposed.attributes
+    return tuple(str(attributes.get(name)) for name in ("apn", "api", "poa", "lbl", "rr", "srv", "or"))
+
+
+def _children(content: Any, root: str, kind: str) -> list[dict[str, Any]]:
+    parent = content.get(root) if isinstance(content, Mapping) else None
+    listed = parent.get(kind) if isinstance(parent, Mapping) else None
+    return [dict(entry) for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+
+
+def _debug(content: Any) -> str:
+    return str(content.get("m2m:dbg", "")) if isinstance(content, Mapping) else ""
+
+
+def _instant(timestamp: Any) -> float:
+    try:
+        return parse_timestamp(str(timestamp))
+    except BadRequest:
+        return 0.0
