@@ -31,8 +31,17 @@ class AeHooks(Hooks):
     """Registration, and an AE's right to its own resource."""
 
     def access(self, ctx: Context, resource: Resource, privilege: Privilege, originator: str) -> bool | None:
-        """An AE may do everything with its own resource."""
-        return True if originator == resource.ri else None
+        """An AE may do everything with its own resource; CSEs this one is registered with may notify it.
+
+        A notification for an AE comes from the CSE that hosts the subscription, which checked the right to notify when
+        the subscription was made; no policy here could name that CSE in advance.
+        """
+        if originator == resource.ri:
+            return True
+        if privilege is Privilege.NOTIFY and originator.startswith("/"):
+            known = originator == ctx.settings.registrar or bool(ctx.store.referring("csi", originator))
+            return True if known else None
+        return None
 
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
         """Registration: who may, and under which AE-ID (TS-0001 clause 10.2.2.2).
