@@ -121,7 +121,7 @@ def test_every_path_and_every_volume_exists() -> None:
 
 def test_what_is_stored_is_stored_on_a_volume() -> None:
     for name, service in SERVICES.items():
-        stores = re.findall(r"sqlite:///(/\S+)", " ".join(arguments(service, "command")))
+        stores = re.findall(r"(?:sqlite:///|--outbox )(/\S+)", " ".join(arguments(service, "command")))
         targets = [mount.split(":")[1] for mount in service.get("volumes", [])]
         for store in stores:
             assert str(Path(store).parent) in targets, f"{name}: {store} would be lost with the container"
@@ -138,11 +138,11 @@ def test_ports_are_published_on_loopback_only_and_documented() -> None:
     assert published == {(int(port), kind or "tcp") for port, kind in documented}
 
 
-def test_a_cse_tells_others_an_address_they_can_reach() -> None:
+def test_who_is_called_back_tells_an_address_they_can_reach() -> None:
     for name, service in SERVICES.items():
         words = arguments(service, "command")
-        if words[:1] == ["cse"]:
-            told = [words[index + 1] for index, word in enumerate(words) if word == "--poa"]
+        if words[:1] in (["cse"], ["adapter"]):
+            told = [words[index + 1] for index, word in enumerate(words) if word in ("--poa", "--public-url")]
             assert told, f"{name} would advertise 0.0.0.0"
             assert all(re.match(r"\w+://[a-z][a-z-]*:\d+$", url) for url in told)
 
@@ -150,7 +150,7 @@ def test_a_cse_tells_others_an_address_they_can_reach() -> None:
 def test_who_listens_beyond_loopback_says_insecure_dev() -> None:
     for name, service in SERVICES.items():
         words = arguments(service, "command")
-        if any(word.startswith("0.0.0.0:") for word in words):
+        if words[:1] in (["cse"], ["mep"]) and any(word.startswith("0.0.0.0:") for word in words):
             assert "--insecure-dev" in words, f"{name} would refuse to start"
 
 

