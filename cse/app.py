@@ -6,11 +6,12 @@ Everything that does I/O meets here; the rules are in ``cse.core``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -28,11 +29,12 @@ from cse.core.expiry import expire
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
+from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
-from cse.ports import Engine, Env, Outcome, Sender
+from cse.ports import Engine, Env, Outcome, Sender, Steps
 from cse.registration import Registration
 from cse.resources.registry import load_registry
 from cse.storage import StoreOpenError, open_store
@@ -83,6 +85,8 @@ class Cse:
         self.delivery = Delivery(self._senders, self.serve, config.id)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._timer_due: float | None = None
+        self._timer_wake = asyncio.Event()
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -116,7 +120,9 @@ class Cse:
         poa = self.config.poa or self._points_of_access()
         self.hosting.settings = replace(settings, poa=poa)
         await self.engine.durable(prepare(self.hosting, self._env()))
+        rebuild(self.hosting, self._env())
         self._run(self._expire_for_ever(), "expiry")
+        self._run(self._mind_timers(), "timers")
         if self.config.registrar:
             self.registration = Registration(self.config, poa, self.delivery.ask, self.serve, self._new_id)
             self._run(self._register_for_ever(self.registration), "registration")
@@ -190,7 +196,8 @@ class Cse:
         self._in_flight += 1
         self._idle.clear()
         try:
-            outcome = await self._drive(request)
+            outcome = await self._drive(handle(request, self.hosting, self._env()))
+            self._timers_changed()
             if outcome.ticket:
                 await self.engine.durable(outcome.ticket)
             for send in outcome.outbox:
@@ -210,8 +217,7 @@ class Cse:
         self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
         return response
 
-    async def _drive(self, request: Request) -> Outcome:
-        steps = handle(request, self.hosting, self._env())
+    async def _drive(self, steps: Steps) -> Outcome:
         answer: Response | None = None
         while True:
             try:
@@ -257,6 +263,38 @@ class Cse:
                     await asyncio.sleep(0)
             except CseError as error:
                 _log.warning("expired resources cannot be removed now: %s", error.debug)
+
+    def _timers_changed(self) -> None:
+        if next_due(self.hosting) != self._timer_due:
+            self._timer_wake.set()
+
+    async def _mind_timers(self) -> None:
+        while True:
+            self._timer_wake.clear()
+            self._timer_due = due = next_due(self.hosting)
+            wait_s = None if due is None else max(0.0, due - time.time())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._timer_wake.wait(), wait_s)
+            try:
+                while (outcome := run_due(self.hosting, self._env())) is not None:
+                    if outcome.later is not None:
+                        self._run(self._do_later(outcome.later), "timer")
+                    await self._settle(outcome)
+                    await asyncio.sleep(0)
+            except CseError as error:
+                _log.warning("what a timer wanted cannot be done now: %s", error.debug)
+            except Exception:
+                _log.exception("a timer failed")
+
+    async def _do_later(self, later: Callable[[Env], Steps]) -> None:
+        await self._settle(await self._drive(later(self._env())))
+        self._timers_changed()
+
+    async def _settle(self, outcome: Outcome) -> None:
+        if outcome.ticket:
+            await self.engine.durable(outcome.ticket)
+        for send in outcome.outbox:
+            self.delivery.post(send)
 
     async def _register_for_ever(self, registration: Registration) -> None:
         watch = asyncio.create_task(self._learn_in_cse(registration))

@@ -36,6 +36,7 @@ class RequestContext:
         "env",
         "handle",
         "in_transaction",
+        "new_timers",
         "originator",
         "outbox",
         "registry",
@@ -58,6 +59,7 @@ class RequestContext:
         self.outbox: list[Send] = []
         self.ticket: Ticket = 0
         self.in_transaction = False
+        self.new_timers: list[tuple[str, str, float | None]] = []
 
     def type_of(self, resource: Resource) -> ResourceType:
         """See ``Context.type_of``."""
@@ -128,9 +130,14 @@ class RequestContext:
         except BaseException:
             self.store.rollback()
             del self.outbox[queued:]
+            self.new_timers.clear()
             raise
         else:
             self.ticket = max(self.ticket, self.store.commit())
+            if self.new_timers:
+                for ri, kind, due_s in self.new_timers:
+                    self.cse.timers.set(ri, kind, due_s)
+                self.new_timers.clear()
         finally:
             self.in_transaction = False
 
@@ -157,6 +164,13 @@ class RequestContext:
     def group_id_is_new(self, group_id: str) -> bool:
         """See ``Context.group_id_is_new``."""
         return self.cse.group_id_is_new(group_id, self.env)
+
+    def set_timer(self, ri: str, kind: str, due_s: float | None) -> None:
+        """See ``Context.set_timer``."""
+        if self.in_transaction:
+            self.new_timers.append((ri, kind, due_s))
+        else:
+            self.cse.timers.set(ri, kind, due_s)
 
     def queue(self, send: Send) -> None:
         """See ``Context.queue``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from cse.core.numbers import CSE_BASE
+from cse.core.timer_queue import TimerQueue
 from cse.onem2m.errors import InternalServerError
 from cse.ports import Env, Resource, Settings, Store
 from cse.resources.registry import Registry
@@ -22,7 +23,7 @@ class HostingCse:
         store: where its tree is.
     """
 
-    __slots__ = ("_group_ids", "base_ri", "registry", "settings", "store")
+    __slots__ = ("_group_ids", "base_ri", "registry", "settings", "store", "timers")
 
     def __init__(self, settings: Settings, registry: Registry, store: Store) -> None:
         self.settings = settings
@@ -30,6 +31,7 @@ class HostingCse:
         self.store = store
         self.base_ri = settings.cse_id.lstrip("/")
         self._group_ids: OrderedDict[str, float] = OrderedDict()
+        self.timers = TimerQueue()
 
     def base(self) -> Resource:
         """The CSEBase.

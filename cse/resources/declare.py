@@ -134,6 +134,9 @@ class Context(Protocol):
     def group_id_is_new(self, group_id: str) -> bool:
         """Remember a group request identifier; False when it was seen before."""
 
+    def set_timer(self, ri: str, kind: str, due_s: float | None) -> None:
+        """Have ``Hooks.timer_due`` called for a resource at an instant, or (None) not (see ``cse.core.timers``)."""
+
     def queue(self, send: Send) -> None:
         """Have something sent after the response, when the changes are durable."""
 
@@ -190,6 +193,13 @@ class Hooks:
 
     #: told of every plain resource that is gone, of whatever type; None: not interested
     resource_gone: Callable[[Context, Resource], None] | None = None
+
+    #: a timer of this resource and kind is due: in a transaction, as the CSE (see ``cse.core.timers``); None: no timers
+    timer_due: Callable[[Context, Resource, str], None] | None = None
+    #: the same for work that must ask others: a generator, outside a transaction; used in place of ``timer_due``
+    timer_steps: Callable[[Context, Resource, str], Generator[Send, Response | None, None]] | None = None
+    #: which timers (kind, due_s) a stored resource needs; asked at every start
+    timers: Callable[[Context, Resource], Iterable[tuple[str, float]]] | None = None
 
     def access(self, ctx: Context, resource: Resource, privilege: Privilege, originator: str) -> bool | None:
         """True or False where the type itself decides access, None where policies do."""

@@ -18,11 +18,12 @@ from cse.core.expiry import expire
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import handle
 from cse.core.setup import prepare
+from cse.core.timers import next_due, rebuild, run_due
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.serialisation import dump_json, load_json
 from cse.onem2m.status import Status
-from cse.ports import Engine, Env, Outcome, Send, Settings
+from cse.ports import Engine, Env, Outcome, Send, Settings, Steps
 from cse.resources.registry import load_registry
 
 #: the first instant of every world: 2026-11-22T12:00:00Z
@@ -53,6 +54,7 @@ class World:
             Status.OK, request_id=send.request.request_id
         )
         prepare(self.cse, self.env())
+        rebuild(self.cse, self.env())
 
     def env(self) -> Env:
         """The environment of one request; each is a microsecond later than the one before."""
@@ -93,8 +95,15 @@ class World:
         return self.ask(Operation.NOTIFY, to, originator, content=content, **fields)
 
     def advance(self, seconds: float) -> None:
-        """Move time and let the CSE sweep what has expired."""
-        self.now += seconds
+        """Move time, let every timer on the way run at its instant, and sweep what has expired."""
+        end = self.now + seconds
+        while (due := next_due(self.cse)) is not None and due <= end:
+            self.now = max(self.now, due)
+            while (outcome := run_due(self.cse, self.env())) is not None:
+                self.outbox.extend(outcome.outbox)
+                if outcome.later is not None:
+                    self.outbox.extend(self._finish(outcome.later(self.env())).outbox)
+        self.now = max(self.now, end)
         while (outcome := expire(self.cse, self.env())) is not None:
             self.outbox.extend(outcome.outbox)
 
@@ -146,7 +155,9 @@ class World:
         return outcome.response
 
     def _drive(self, request: Request) -> Outcome:
-        steps = handle(replace(request, binding=self.codec), self.cse, self.env())
+        return self._finish(handle(replace(request, binding=self.codec), self.cse, self.env()))
+
+    def _finish(self, steps: Steps) -> Outcome:
         answer: Response | None = None
         while True:
             try:
