@@ -175,6 +175,6 @@ async def _serve(config: AdapterConfig, stop: asyncio.Event) -> None:
         tell("ready")
 
     try:
-        await run_adapter(config, ready, stop)
+        await run_adapter(config, ready, None, stop)
     except AdapterStartError as error:
         raise CannotStart(str(error)) from error
