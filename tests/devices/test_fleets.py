@@ -203,6 +203,23 @@ async def test_a_cse_away_for_three_seconds_loses_and_doubles_nothing(site: Site
             assert report.totals().sent >= before + 100
 
 
+@pytest.mark.parametrize("binding", BINDINGS)
+async def test_an_actuator_still_obeys_after_an_outage(site: Site, binding: str) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with site.running():
+            run = await stack.enter_async_context(_fleet(site, "actuator", binding, timeout_s=1.0))
+            await run.until(1)
+        async with site.running():
+            (device,) = run.config.devices()
+            async with Client(site.urls["http"], originator="CAdmin") as admin:
+                await admin.post(f"-/{device.name}/command", "on")
+            await run.until(2)
+            report = await run.end()
+            states = list((await site.contents(f"-/{device.name}/state")).values())
+        assert report.totals().acknowledged == len(states) == 2
+        assert json.loads(states[-1])["on"] is True
+
+
 async def test_a_cse_that_is_not_there_yet_is_waited_for(site: Site) -> None:
     async with _fleet(site, "air_quality", "http", count=2, rate_per_s=20.0) as run:
         await _until(lambda: {device.state for device in run.newest.devices} == {"away"})
