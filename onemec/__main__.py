@@ -1,6 +1,5 @@
-"""``python -m onemec``: the same as the command ``onemec``."""
+"""``python -m onemec``: the command line."""
 
 from onemec.cli import main
 
-if __name__ == "__main__":
-    main()
+main()
