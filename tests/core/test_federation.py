@@ -1,4 +1,4 @@
-"""Two CSEs: registration, forwarding over Mcc, notifications across (TS-0001 clause 10.2.2.7; expected-behaviours 17)."""
+"""Two CSEs: registration, forwarding over Mcc, notifications across (TS-0001 10.2.2.7; expected-behaviours 17)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""kill -9 under load: nothing that was acknowledged is lost, nothing half-done is left (trust.md R1, R11; TP-01)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.brokers import free_port
+
+#: kills in one run; `pytest tests/trust/test_kill.py` with ONEMEC_KILLS=200 is the long run
+KILLS = int(os.environ.get("ONEMEC_KILLS", "20"))
+CLIENTS = 16
+#: a round with fewer acknowledged writes says nothing
+LEAST_ACKNOWLEDGED = 50
+HEADERS = {"X-M2M-Origin": "Cload", "X-M2M-RVI": "3"}
+
+pytestmark = pytest.mark.kill
+
+
+class Victim:
+    """A CSE process over one database."""
+
+    def __init__(self, path: Path, *, broken: bool = False) -> None:
+        self.path = path
+        self.broken = broken
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> float:
+        """Start it and wait for ``ready``; gives the seconds that took."""
+        store = str(self.path)
+        command = (
+            [sys.executable, "-m", "tests.trust.broken_cse", str(self.port), store]
+            if self.broken
+            else [
+                *(sys.executable, "-m", "onemec", "cse", "--http", f"127.0.0.1:{self.port}"),
+                *("--store", f"sqlite:///{store}", "--insecure-dev", "--admin", "CAdmin", "--log-level", "warning"),
+            ]
+        )
+        started = time.monotonic()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == "ready":
+                return time.monotonic() - started
+        raise AssertionError(f"the CSE did not become ready: exit code {self.process.wait()}")
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+def digest(content: str) -> str:
+    """What the audit compares."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Load:
+    """Clients that create (and sometimes delete) instances and keep the log of what was acknowledged."""
+
+    def __init__(self, victim: Victim, container: str, seed: int) -> None:
+        self.victim = victim
+        self.container = container
+        self.random = random.Random(seed)
+        self.created: dict[str, str] = {}
+        self.deleted: set[str] = set()
+        self.unsure: set[str] = set()
+        self.count = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Writes that were answered with success."""
+        return len(self.created) + len(self.deleted)
+
+    async def run(self) -> None:
+        """Drive until the connections break."""
+        async with aiohttp.ClientSession(headers=HEADERS) as session:
+            await asyncio.gather(*(self._client(session, number) for number in range(CLIENTS)))
+
+    async def _client(self, session: aiohttp.ClientSession, number: int) -> None:
+        sequence = 0
+        while True:
+            sequence += 1
+            name = f"n{number}-{sequence}"
+            content = f"{name} {self.random.random()}"
+            self.unsure.add(name)
+            if await self._post(session, name, content) != 2001:
+                return
+            self.unsure.discard(name)
+            self.created[name] = digest(content)
+            if sequence % 10 == 0:
+                self.unsure.add(name)
+                if await self._delete(session, name) != 2002:
+                    return
+                self.unsure.discard(name)
+                del self.created[name]
+                self.deleted.add(name)
+
+    async def _post(self, session: aiohttp.ClientSession, name: str, content: str) -> int:
+        body = {"m2m:cin": {"rn": name, "con": content}}
+        headers = {"Content-Type": "application/json;ty=4", "X-M2M-RI": name}
+        return await self._send(session.post(f"{self.victim.url}/{self.container}", json=body, headers=headers))
+
+    async def _delete(self, session: aiohttp.ClientSession, name: str) -> int:
+        headers = {"X-M2M-RI": f"d{name}"}
+        return await self._send(session.delete(f"{self.victim.url}/{self.container}/{name}", headers=headers))
+
+    async def _send(self, request: Any) -> int:
+        with contextlib.suppress(aiohttp.ClientError, ConnectionError, asyncio.TimeoutError):
+            async with request as answer:
+                await answer.read()
+                return int(answer.headers["X-M2M-RSC"])
+        return 0
+
+
+async def create(victim: Victim, parent: str, ty: int, body: dict[str, Any]) -> None:
+    """CREATE that must succeed."""
+    headers = {**HEADERS, "Content-Type": f"application/json;ty={ty}", "X-M2M-RI": "set-up"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{victim.url}/{parent}", json=body) as answer,
+    ):
+        assert answer.headers["X-M2M-RSC"] in ("2001", "4117"), await answer.text()
+
+
+async def audit(victim: Victim, load: Load) -> list[str]:
+    """Everything that is not as the log says it must be."""
+    async with aiohttp.ClientSession(headers={**HEADERS, "X-M2M-RI": "audit"}) as session:
+        found: dict[str, dict[str, Any]] = {}
+        offset: int | None = 1
+        while offset is not None:
+            query = {"rcn": "8", "ty": "4", "lim": "1000", "ofst": str(offset)}
+            async with session.get(f"{victim.url}/{load.container}", params=query) as answer:
+                page = (await answer.json())["m2m:cnt"].get("m2m:cin", [])
+                offset = int(answer.headers["X-M2M-CTO"]) if "X-M2M-CTO" in answer.headers else None
+            found.update({instance["rn"]: instance for instance in page})
+        async with session.get(f"{victim.url}/{load.container}") as answer:
+            container = (await answer.json())["m2m:cnt"]
+    wrong = [f"lost {name}" for name in load.created if name not in found and name not in load.unsure]
+    wrong += [
+        f"changed {name}"
+        for name, content in load.created.items()
+        if name in found and digest(found[name]["con"]) != content
+    ]
+    wrong += [f"resurrected {name}" for name in load.deleted if name in found]
+    wrong += [f"never sent {name}" for name in found if name not in load.created and name not in load.unsure]
+    if container["cni"] != len(found):
+        wrong.append(f"cni is {container['cni']}, there are {len(found)}")
+    size = sum(instance["cs"] for instance in found.values())
+    if container["cbs"] != size:
+        wrong.append(f"cbs is {container['cbs']}, the contents have {size}")
+    return wrong
+
+
+async def one_round(victim: Victim, number: int, seed: int) -> tuple[Load, float]:
+    """Load until the kill at a random moment."""
+    container = f"cse-in/load/round{number}"
+    await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": f"round{number}"}})
+    load = Load(victim, container, seed)
+    driving = asyncio.create_task(load.run())
+    while load.acknowledged < LEAST_ACKNOWLEDGED:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(random.Random(seed).uniform(0.05, 0.6))
+    victim.kill()
+    await driving
+    return load, victim.start()
+
+
+async def kill_and_audit(victim: Victim, kills: int, seed: int) -> tuple[list[str], int, float]:
+    """Kill as often as asked; gives what was wrong, the writes acknowledged and the slowest restart in seconds."""
+    wrong: list[str] = []
+    acknowledged, slowest_s = 0, 0.0
+    victim.start()
+    try:
+        body = {"m2m:ae": {"rn": "load", "api": "Nload", "rr": False, "srv": ["3"]}}
+        await create(victim, "cse-in", 2, body)
+        for number in range(kills):
+            load, seconds = await one_round(victim, number, seed + number)
+            slowest_s = max(slowest_s, seconds)
+            acknowledged += load.acknowledged
+            wrong += await audit(victim, load)
+    finally:
+        victim.kill()
+    return wrong, acknowledged, slowest_s
+
+
+async def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    wrong, acknowledged, slowest_s = await kill_and_audit(Victim(tmp_path / "cse.db"), KILLS, seed)
+    print(f"{KILLS} kills, {acknowledged} writes acknowledged, slowest restart {slowest_s:.1f} s, seed {seed}")
+    assert wrong == [], f"seed {seed}"
+
+
+async def test_control_a_cse_that_acknowledges_early_is_caught(tmp_path: Path) -> None:
+    for attempt in range(6):
+        wrong, _, _ = await kill_and_audit(Victim(tmp_path / f"broken{attempt}.db", broken=True), 2, attempt)
+        if any(entry.startswith("lost") for entry in wrong):
+            return
+    pytest.fail("12 kills of a CSE that acknowledges before the commit lost nothing: the test sees nothing")
