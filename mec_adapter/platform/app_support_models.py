@@ -18,6 +18,7 @@ from mec_adapter.platform.wire import (
     UInt32,
     Wire,
     present,
+    whole,
 )
 
 
@@ -223,7 +224,7 @@ class TrafficRule(Wire):
 
     trafficRuleId: Identifier
     filterType: Literal["FLOW", "PACKET"]
-    priority: Annotated[Integer, Field(ge=0, le=255)]
+    priority: Annotated[int, Field(ge=0, le=255), whole]
     trafficFilter: Annotated[list[TrafficFilter], Field(min_length=1)]
     action: TrafficAction
     dstInterface: Annotated[

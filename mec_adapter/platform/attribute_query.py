@@ -34,10 +34,10 @@ class AttributeQuery:
 
 def attribute_query(
     request: Request,
+    fields: Annotated[list[str], Query(default_factory=list, description="Attributes to include")],
+    exclude_fields: Annotated[list[str], Query(default_factory=list, description="Attributes to leave out")],
     filter_: Annotated[str | None, Query(alias="filter", json_schema_extra={"pattern": FILTER_PATTERN})] = None,
     all_fields: Annotated[str | None, Query(description="Flag: all attributes")] = None,
-    fields: Annotated[list[str] | None, Query(description="Attributes to include")] = None,
-    exclude_fields: Annotated[list[str] | None, Query(description="Attributes to leave out")] = None,
     exclude_default: Annotated[str | None, Query(description="Flag: without what is left out by default")] = None,
 ) -> AttributeQuery:
     """Return what a list is asked for.
@@ -46,8 +46,7 @@ def attribute_query(
         BadRequest: a wrong filter, or selectors that exclude each other.
     """
     single(request, "filter", *_FLAGS)
-    given = {"all_fields": all_fields, "fields": fields, "exclude_fields": exclude_fields}
-    used = [name for name, value in given.items() if value is not None]
+    used = [name for name in ("all_fields", "fields", "exclude_fields") if name in request.query_params]
     if len(used) > 1:
         raise BadRequest(f"query parameters {' and '.join(used)} exclude each other; send one of them")
     if exclude_default is not None and all_fields is not None:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from mec_adapter.platform.service_mgmt_models import Locality
-from mec_adapter.platform.wire import CallbackUri, CategoryRef, SecurityInfo, Text, Token, Wire
+from mec_adapter.platform.wire import CallbackUri, CategoryRef, Port, SecurityInfo, Text, Token, Wire
 
 SERVICE_INFO: Final = "vendorSpecific-urn:etsi:mec:capifext:service-info"
 TRANSPORT_INFO: Final = "vendorSpecific-urn:etsi:mec:capifext:transport-info"
@@ -50,7 +50,7 @@ class InterfaceDescription(Wire):
     ipv4Addr: Text | None = None
     ipv6Addr: Text | None = None
     fqdn: Text | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Port | None = None
     securityMethods: list[Text] | None = None
 
 

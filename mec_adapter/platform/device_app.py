@@ -15,7 +15,7 @@ API = "dev_app"
 router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
 
 
-Names = Annotated[list[str] | None, Query()]
+Names = Annotated[list[str], Query(default_factory=list)]
 ContextId = Annotated[str, Path(alias="contextId")]
 
 
@@ -23,11 +23,11 @@ ContextId = Annotated[str, Path(alias="contextId")]
 async def app_list(
     request: Request,
     platform: PlatformDep,
-    appName: Names = None,
-    appProvider: Names = None,
-    appSoftVersion: Names = None,
+    appName: Names,
+    appProvider: Names,
+    appSoftVersion: Names,
+    vendorId: Names,
     serviceCont: Annotated[str | None, Query(json_schema_extra={"enum": ["0", "1"]})] = None,
-    vendorId: Names = None,
 ) -> Response:
     """Return the applications that run here. Service continuity and vendor extensions are not offered by any."""
     single(request, "serviceCont")

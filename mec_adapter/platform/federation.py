@@ -52,13 +52,11 @@ class SystemInfoUpdate(Wire):
 
 
 SystemId = Annotated[str, Path(alias="systemId")]
-Names = Annotated[list[str] | None, Query()]
+Names = Annotated[list[str], Query(default_factory=list)]
 
 
 @router.get("/fed_resources/system_info", response_model=list[SystemInfo], responses=errors())
-async def list_systems(
-    platform: PlatformDep, systemId: Names = None, systemName: Names = None, systemProvider: Names = None
-) -> Response:
+async def list_systems(platform: PlatformDep, systemId: Names, systemName: Names, systemProvider: Names) -> Response:
     """Return the known MEC systems, with query parameters to choose among them."""
     wanted = {"systemId": listed(systemId), "systemName": listed(systemName), "systemProvider": listed(systemProvider)}
     found = [

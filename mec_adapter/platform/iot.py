@@ -30,7 +30,7 @@ DeviceKey = Annotated[str, Path(alias="registeredDeviceId")]
 PlatformKey = Annotated[str, Path(alias="registeredIotPlatformId")]
 
 
-def _fields(values: list[str] | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _fields(values: list[str], allowed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the attributes asked for.
 
     Raises:
@@ -54,8 +54,8 @@ def _names(allowed: tuple[str, ...]) -> dict[str, Any]:
 async def list_devices(
     request: Request,
     platform: PlatformDep,
+    fields: Annotated[list[str], Query(default_factory=list, json_schema_extra=_names(DEVICE_FIELDS))],
     filter_: Annotated[str | None, Query(alias="filter", json_schema_extra={"pattern": FILTER_PATTERN})] = None,
-    fields: Annotated[list[str] | None, Query(json_schema_extra=_names(DEVICE_FIELDS))] = None,
 ) -> Response:
     """Return the devices that have a valid traffic rule."""
     single(request, "filter")
@@ -99,7 +99,7 @@ async def deregister_device(request: Request, platform: PlatformDep, key: Device
 @router.get("/registered_iot_platforms", response_model=list[IotPlatformInfo | IotPlatformPart], responses=errors())
 async def list_platforms(
     platform: PlatformDep,
-    fields: Annotated[list[str] | None, Query(json_schema_extra=_names(PLATFORM_LIST_FIELDS))] = None,
+    fields: Annotated[list[str], Query(default_factory=list, json_schema_extra=_names(PLATFORM_LIST_FIELDS))],
 ) -> Response:
     """Return the registered IoT platforms."""
     wanted = _fields(fields, PLATFORM_LIST_FIELDS)
@@ -124,7 +124,7 @@ async def register_platform(request: Request, platform: PlatformDep, body: IotPl
 async def read_platform(
     platform: PlatformDep,
     key: PlatformKey,
-    fields: Annotated[list[str] | None, Query(json_schema_extra=_names(PLATFORM_FIELDS))] = None,
+    fields: Annotated[list[str], Query(default_factory=list, json_schema_extra=_names(PLATFORM_FIELDS))],
 ) -> Response:
     """Return one IoT platform."""
     wanted = _fields(fields, PLATFORM_FIELDS)

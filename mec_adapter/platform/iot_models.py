@@ -7,13 +7,13 @@ from pydantic import Field
 from mec_adapter.platform.wire import (
     EndPointInfo,
     Identifier,
-    Integer,
     Port,
     SecurityInfo,
     Text,
     Token,
     TransportInfo,
     Wire,
+    whole,
 )
 
 
@@ -81,7 +81,7 @@ class TrafficRuleDescriptor(Wire):
 
     trafficRuleId: Text
     filterType: Literal["FLOW", "PACKET", "per FLOW", "per PACKET"]
-    priority: Annotated[Integer, Field(ge=0, le=255)]
+    priority: Annotated[int, Field(ge=0, le=255), whole]
     trafficFilter: Annotated[list[dict[str, Any]], Field(min_length=1)]
     action: Literal[
         "DROP",

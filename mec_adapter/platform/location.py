@@ -38,7 +38,7 @@ _MARK = {"X-Location-Source": SIMULATED}
 ZoneId = Annotated[str, Path(alias="zoneId")]
 AccessPointId = Annotated[str, Path(alias="accessPointId")]
 SubscriptionId = Annotated[str, Path(alias="subscriptionId")]
-Names = Annotated[list[str] | None, Query()]
+Names = Annotated[list[str], Query(default_factory=list)]
 
 
 def _zone(platform: Platform, root: str, zone_id: str) -> JsonObject:
@@ -78,7 +78,7 @@ def _user(platform: Platform, root: str, user: JsonObject) -> JsonObject:
 
 
 @router.get("/queries/zones", response_model=ZoneListBody, responses=errors())
-async def list_zones(request: Request, platform: PlatformDep, zoneId: Names = None) -> Response:
+async def list_zones(request: Request, platform: PlatformDep, zoneId: Names) -> Response:
     """Return the zones."""
     root, wanted = api_root(request, platform, API), listed(zoneId)
     zones = [_zone(platform, root, zone) for zone in platform.location.zones() if not wanted or zone in wanted]
@@ -93,7 +93,7 @@ async def read_zone(request: Request, platform: PlatformDep, zone_id: ZoneId) ->
 
 @router.get("/queries/zones/{zoneId}/accessPoints", response_model=AccessPointListBody, responses=errors())
 async def list_access_points(
-    request: Request, platform: PlatformDep, zone_id: ZoneId, accessPointId: Names = None
+    request: Request, platform: PlatformDep, zone_id: ZoneId, accessPointId: Names
 ) -> Response:
     """Return the access points of a zone."""
     root, wanted = api_root(request, platform, API), listed(accessPointId)
@@ -119,7 +119,7 @@ async def read_access_point(
 
 @router.get("/queries/users", response_model=UserListBody, responses=errors())
 async def list_users(
-    request: Request, platform: PlatformDep, zoneId: Names = None, accessPointId: Names = None, address: Names = None
+    request: Request, platform: PlatformDep, zoneId: Names, accessPointId: Names, address: Names
 ) -> Response:
     """Return where users are."""
     root = api_root(request, platform, API)
@@ -133,16 +133,14 @@ async def list_users(
 
 
 @router.get("/queries/distance", response_model=TerminalDistanceBody, responses=errors())
-async def read_distance(
-    request: Request, platform: PlatformDep, address: Names = None, location: Names = None
-) -> Response:
+async def read_distance(request: Request, platform: PlatformDep, address: Names, location: Names) -> Response:
     """Return how far apart two users are, or one user and a place given as location=latitude,longitude."""
     single(request, "location")
     places = []
     for name in listed(address):
         point = platform.location.place_of(platform.location.user(name))
         places.append((point.latitude, point.longitude))
-    if location is not None:
+    if location:
         places.append(_place(listed(location)))
     if len(places) != 2:
         raise BadRequest("send two address parameters, or one address and location=latitude,longitude")

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mec_adapter.platform.app_support_models import AppInfo, DnsRule, TrafficRule
-from mec_adapter.platform.wire import Identifier, Integer, Text, UInt32, Wire
+from mec_adapter.platform.wire import Identifier, Text, Wire, whole
 
-GracefulTimeout = Annotated[Integer, Field(ge=0, le=86_400)]
+GracefulTimeout = Annotated[int, Field(ge=0, le=86_400), whole]
+Interval = Annotated[int, Field(ge=1, le=86_400), whole]
 
 
 class TrafficRuleOfApp(TrafficRule):
@@ -88,9 +89,9 @@ class TerminateRequest(Wire):
 class Heartbeats(Wire):
     """The heartbeat policy; a changed interval reaches producers with the answer to their next heartbeat."""
 
-    defaultIntervalS: Annotated[UInt32, Field(ge=1)]
-    minIntervalS: Annotated[UInt32, Field(ge=1)]
-    maxIntervalS: Annotated[UInt32, Field(ge=1)]
+    defaultIntervalS: Interval
+    minIntervalS: Interval
+    maxIntervalS: Interval
 
 
 class FailedNotification(Wire):

@@ -5,30 +5,31 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from mec_adapter.platform.pattern_subscriptions import PatternSubscription
-from mec_adapter.platform.wire import Address, SelfLinks, SubscriptionRef, Text, UInt32, Wire, present
+from mec_adapter.platform.wire import Address, Integer, SelfLinks, SubscriptionRef, Text, UInt32, Wire, present, whole
 
-ASSOCIATE_TYPES = Literal["UE_IPv4_ADDRESS", "UE_IPV6_ADDRESS", "NATED_IP_ADDRESS", "GTP_TEID"]
+Level = Annotated[int, Field(ge=1, le=3), whole]
+"""A service level or a mobility status."""
 
 
 class AssociateId(Wire):
     """What identifies a device to the network [MEC 021 7.5]; the type is open, values are compared as sent."""
 
-    type: Text | int
+    type: Text | Integer
     value: Text
 
 
 class MobilityLevel(Wire):
     """A service level in the long form of the published description."""
 
-    appMobilityServiceLevel: Literal[1, 2, 3]
+    appMobilityServiceLevel: Level
 
 
 class DeviceInformation(Wire):
     """A device served, and how its application may move [MEC 021 7.2.2]."""
 
     associateId: AssociateId | Text
-    appMobilityServiceLevel: Literal[1, 2, 3] | MobilityLevel | None = None
-    contextTransferState: Literal[0, 1] | None = None
+    appMobilityServiceLevel: Level | MobilityLevel | None = None
+    contextTransferState: Annotated[int, Field(ge=0, le=1), whole] | None = None
 
 
 class ServiceConsumerId(Wire):
@@ -68,7 +69,7 @@ class MobilityFilter(Wire):
 
     appInstanceId: Text | None = None
     associateId: list[AssociateId | Text] | None = None
-    mobilityStatus: list[Literal[1, 2, 3]] | None = None
+    mobilityStatus: list[Level] | None = None
 
 
 class AdjacentFilter(Wire):
@@ -162,7 +163,7 @@ class MobilityEvent(Wire):
     """A mobility event the operator has the platform report; it stands in for the network."""
 
     associateId: Annotated[list[AssociateId | Text], Field(min_length=1)]
-    mobilityStatus: Literal[1, 2, 3]
+    mobilityStatus: Level
     appInstanceId: Text | None = None
     targetAppInfo: TargetAppInfo | None = None
 

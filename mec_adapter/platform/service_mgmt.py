@@ -42,8 +42,8 @@ _BOOLEAN = {"enum": ["true", "false"]}
 
 def service_query(
     request: Request,
-    ser_instance_id: Annotated[list[str] | None, Query()] = None,
-    ser_name: Annotated[list[str] | None, Query()] = None,
+    ser_instance_id: Annotated[list[str], Query(default_factory=list)],
+    ser_name: Annotated[list[str], Query(default_factory=list)],
     ser_category_id: str | None = None,
     scope_of_locality: Locality | None = None,
     consumed_local_only: Annotated[str | None, Query(json_schema_extra=_BOOLEAN)] = None,

@@ -15,7 +15,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Integer = Annotated[int, BeforeValidator(_whole)]
+whole = BeforeValidator(_whole)
+"""Put it behind the bounds of an integer: `Annotated[int, Field(ge=0), whole]`."""
+
+Integer = Annotated[int, whole]
 """A whole number, however JSON writes it."""
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~:-]+$")]
@@ -24,12 +27,15 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 Token = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 """A value of an extensible enumeration."""
 
-UInt32 = Annotated[Integer, Field(ge=0, le=4_294_967_295)]
+UInt32 = Annotated[int, Field(ge=0, le=4_294_967_295), whole]
 
-Port = Annotated[Integer, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535), whole]
 
 TRANSPORT_TYPES = ("REST_HTTP", "MB_TOPIC_BASED", "MB_ROUTING", "MB_PUBSUB", "RPC", "RPC_STREAMING", "WEBSOCKET")
 SERIALIZERS = ("JSON", "XML", "PROTOBUF3")
+
+
+_URI = r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?([/?]([A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?"
 
 
 def _callback(value: str) -> str:
@@ -38,8 +44,8 @@ def _callback(value: str) -> str:
         raise ValueError(f"is {value[:100]!r}; send an absolute http or https URI, e.g. http://192.0.2.7:8080/callback")
     if parts.username is not None or parts.password is not None:
         raise ValueError("carries a user name or password; send a URI without them")
-    if re.search(r"[\x00-\x20\x7f]", value):
-        raise ValueError("contains blanks or control characters; percent-encode them")
+    if not re.fullmatch(_URI, value):
+        raise ValueError("contains characters a URI cannot have; percent-encode them, and write host names in ASCII")
     try:
         port = parts.port
     except ValueError as error:
@@ -53,7 +59,7 @@ CallbackUri = Annotated[
     str,
     StringConstraints(min_length=1, max_length=2048),
     AfterValidator(_callback),
-    Field(json_schema_extra={"format": "uri", "pattern": "^https?://"}),
+    Field(json_schema_extra={"format": "uri", "pattern": f"^{_URI}$"}),
 ]
 """Where notifications are to be sent."""
 

@@ -79,6 +79,7 @@ async def test_registration_ends_with_its_time(start_mep: StartMep, clock: Clock
         ({"serviceConsumerId": {"appInstanceId": "a", "mepId": "b"}}, "exactly one"),
         (registration(expiryTime=-1), "expiryTime"),
         (registration(deviceInformation=[{"associateId": DEVICE, "contextTransferState": 2}]), "contextTransferState"),
+        (registration(deviceInformation=[{"associateId": DEVICE, "contextTransferState": False}]), "integer"),
         (
             registration(deviceInformation=[{"associateId": DEVICE, "appMobilityServiceLevel": 4}]),
             "deviceInformation[0]",

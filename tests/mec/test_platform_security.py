@@ -304,3 +304,53 @@ def test_unsafe_or_wrong_configurations_are_refused_in_one_line(settings: dict[s
 )
 def test_safe_configurations_are_taken(settings: dict[str, Any]) -> None:
     check(PlatformConfig(**settings))
+
+
+async def test_what_others_own_in_the_other_apis_is_403(start_mep: StartMep) -> None:
+    callback = "http://192.0.2.1/callback"
+    mobility = {
+        "subscriptionType": "MobilityProcedureSubscription",
+        "callbackReference": callback,
+        "filterCriteria": {},
+    }
+    zone = {"subscriptionType": "ZoneLocationEventSubscription", "callbackReference": callback, "zoneId": "zone-a"}
+    context = {
+        "associateDevAppId": "d",
+        "appInfo": {"appName": "x", "appProvider": "p", "appDVersion": "1", "userAppInstanceInfo": [{}]},
+    }
+    api = {
+        "apiName": "a",
+        "aefProfiles": [{"aefId": "a", "versions": [{"apiVersion": "1"}], "domainName": "a.example"}],
+        "supportedFeatures": "0",
+    }
+    async with start_mep(**SECURE) as mep:
+        mine, other = await client(mep), await client(mep)
+        app_id = (await mep.post("/mec_app_support/v2/registrations", APP, headers=mine)).body["appInstanceId"]
+        registration = {"serviceConsumerId": {"appInstanceId": app_id}}
+        system = {"systemName": "s", "systemProvider": "p"}
+        made: list[tuple[str, Any, list[str]]] = [
+            (f"/published-apis/v1/{app_id}/service-apis", api, ["GET", "PUT", "DELETE"]),
+            ("/amsi/v1/app_mobility_services", registration, ["GET", "PUT", "DELETE"]),
+            ("/amsi/v1/subscriptions", mobility, ["GET", "PUT", "DELETE"]),
+            ("/location/v2/subscriptions/zones", zone, ["GET", "PUT", "DELETE"]),
+            ("/dev_app/v1/app_contexts", context, ["PUT", "DELETE"]),
+            ("/fed_enablement/v1/fed_resources/system_info", system, ["DELETE"]),
+        ]
+        for path, body, methods in made:
+            created = await mep.post(path, body, headers=mine)
+            assert created.status == 201, (path, created.body)
+            for method in methods:
+                sent = body if method == "PUT" else None
+                answer = await mep.call(method, created.headers["Location"], sent, headers=other)
+                assert answer.status == 403, (method, path)
+        assert (await mep.post(made[0][0], api, headers=other)).status == 403
+        events = {"events": ["SERVICE_API_AVAILABLE"], "notificationDestination": callback}
+        assert (await mep.post(f"/capif-events/v1/{app_id}/subscriptions", events, headers=other)).status == 403
+        assert (await mep.post("/amsi/v1/app_mobility_services", registration, headers=other)).status == 403
+        assert (await mep.get("/amsi/v1/app_mobility_services", headers=other)).body == []
+        assert (await mep.get("/app_lcm/v1/app_instances", headers=other)).body == []
+        assert (await mep.get(f"/app_lcm/v1/app_instances/{app_id}", headers=other)).status == 403
+        lists = await mep.get("/location/v2/subscriptions/zones", headers=other)
+        assert lists.body["notificationSubscriptionList"]["subscription"] == []
+        assert (await mep.post("/mep/v1/mobility_events", {}, headers=mine)).status == 403
+        assert (await mep.put("/mep/v1/location_users/u", {"accessPointId": "ap-a1"}, headers=mine)).status == 403

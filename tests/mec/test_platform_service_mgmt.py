@@ -54,6 +54,9 @@ async def test_post_service_without_a_mandatory_attribute_is_400(mep: Mep, missi
         ({"consumedLocalOnly": "yes"}, "true or false"),
         ({"livenessInterval": -1}, "livenessInterval"),
         ({"livenessInterval": "30"}, "integer"),
+        ({"livenessInterval": True}, "integer"),
+        ({"livenessInterval": 1.5}, "integer"),
+        ({"livenessInterval": 4_294_967_296}, "livenessInterval"),
         ({"serName": ""}, "serName"),
         ({"serCategory": {"href": "x", "id": "y", "name": "z"}}, "serCategory.version"),
         ({"serCategory": {**CATEGORY, "id": ""}}, "serCategory.id"),
@@ -288,6 +291,10 @@ async def test_offered_heartbeat_is_demanded_with_an_interval_of_the_platform(
     assert set(liveness.body["timeStamp"]) == {"seconds", "nanoSeconds"}
 
 
+async def test_a_whole_number_may_be_written_with_a_point(mep: Mep) -> None:
+    assert (await mep.service(await mep.app(), livenessInterval=12.0))["livenessInterval"] == 12
+
+
 async def test_heartbeats_not_demanded_by_policy(start_mep: StartMep) -> None:
     from mec_adapter.platform.config import HeartbeatPolicy
 
@@ -470,6 +477,10 @@ async def test_subscription_of_another_app_is_404(mep: Mep, subscriber: Subscrib
         ({"callbackReference": "not a uri"}, "http"),
         ({"callbackReference": "ftp://a/"}, "http"),
         ({"callbackReference": "http://user:pw@a/"}, "password"),
+        ({"callbackReference": "https://\u00cf/"}, "ASCII"),
+        ({"callbackReference": "http://a/b c"}, "percent-encode"),
+        ({"callbackReference": "http://a:99999/"}, "port"),
+        ({"callbackReference": "http://a:0/"}, "port"),
         ({"callbackReference": "http://169.254.169.254/latest"}, "callback"),
         ({"callbackReference": "http://0.0.0.0/"}, "callback"),
         ({"filteringCriteria": {"serNames": ["a"], "serInstanceIds": ["b"]}}, "at most one"),
