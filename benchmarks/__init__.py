@@ -1,0 +1,1 @@
+"""Repeatable measurements of the CSE; ``python -m benchmarks --help``."""
