@@ -264,7 +264,8 @@ class Send:
         request: the primitive; its ``to`` and ``originator`` are already as the receiver must see them.
         urls: points of access in order of preference; empty when only an open channel (polling channel, WebSocket)
             may reach the receiver.
-        receiver: SP-relative identifier of the next hop, for MQTT topics and open channels; "" for a bare URL.
+        receiver: identifier of the next hop, for MQTT topics and open channels: AE-ID stem of an AE registered here,
+            else SP-relative; "" for a bare URL.
         exact_url: POST to the URL as it is (notification URLs); otherwise the converted ``to`` is appended (Mcc).
         serialisation: ``json`` or ``cbor``.
         timeout_s: how long to wait for the answer.

@@ -135,14 +135,15 @@ def notification(
 
 
 def _to_ae(ctx: Asking, request: Request, entity: Resource, subject: str, final: bool) -> Send:
-    receiver = sp_relative(entity.ri, ctx.settings.cse_id)
+    to = sp_relative(entity.ri, ctx.settings.cse_id)
     common = [version for version in entity.attributes.get("srv") or () if version in ctx.settings.releases]
-    addressed = replace(request, to=receiver, release=common[-1] if common else request.release)
+    addressed = replace(request, to=to, release=common[-1] if common else request.release)
     poa = tuple(url for url in entity.attributes.get("poa") or () if is_url(url))
     return Send(
         addressed,
         poa if entity.attributes.get("rr") is not False else (),
-        receiver,
+        # An AE registered here is known by its stem on its registrar's broker (TS-0010 clause 6.4).
+        entity.ri,
         exact_url=True,
         serialisation=_serialisation(entity),
         timeout_s=ctx.settings.request_timeout_s,

@@ -193,7 +193,7 @@ def test_notification_to_an_ae_goes_to_its_points_of_access(world: World) -> Non
     world.post(PATH)
     (send,) = world.outbox
     assert send.urls == ("http://127.0.0.1:1/a", "mqtt://127.0.0.1:1883")
-    assert send.receiver == "/id-in/Cae"
+    assert (send.receiver, send.request.to) == ("Cae", "/id-in/Cae")
     assert send.serialisation == "cbor"
     assert send.request.release == "3"
 
