@@ -80,7 +80,8 @@ class Load:
         self.created: dict[str, str] = {}
         self.deleted: set[str] = set()
         self.unsure: set[str] = set()
-        self.count = 0
+        #: set when the round counts
+        self.enough = asyncio.Event()
 
     @property
     def acknowledged(self) -> int:
@@ -103,6 +104,8 @@ class Load:
                 return
             self.unsure.discard(name)
             self.created[name] = digest(content)
+            if self.acknowledged >= LEAST_ACKNOWLEDGED:
+                self.enough.set()
             if sequence % 10 == 0:
                 self.unsure.add(name)
                 if await self._delete(session, name) != 2002:
@@ -173,8 +176,7 @@ async def one_round(victim: Victim, number: int, seed: int) -> tuple[Load, float
     await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": f"round{number}"}})
     load = Load(victim, container, seed)
     driving = asyncio.create_task(load.run())
-    while load.acknowledged < LEAST_ACKNOWLEDGED:
-        await asyncio.sleep(0.02)
+    await load.enough.wait()
     await asyncio.sleep(random.Random(seed).uniform(0.05, 0.6))
     victim.kill()
     await driving
