@@ -52,6 +52,8 @@ class _Copied:
         self.listed = 0.0
         self.trouble = ""
         self.last_sent = ""
+        #: names of instances dropped while they were about to be sent
+        self.skip: set[str] = set()
         self.ancestors: tuple[Ancestor, ...] = ()
         self.wanted = True
         #: there may be instances that no notification brought
@@ -299,12 +301,16 @@ class CloudSync:
         limit = self._config.max_outbox_bytes
         if self._config.when_full == "drop-oldest":
             dropped = await self._outbox.drop_oldest(self._outbox.size_bytes - int(limit * _LOW_WATER))
-            self._dropped += dropped
+            self._dropped += len(dropped)
             _log.error(
                 "the outbox is full (%d bytes): the %d oldest instances were dropped and are recorded as a gap",
                 limit,
-                dropped,
+                len(dropped),
             )
+            by_id = {copied.id: copied for copied in self._copied.values()}
+            for container, name in dropped:
+                if container in by_id:
+                    by_id[container].skip.add(name)
             for cursor in await self._outbox.cursors():
                 if (copied := self._copied.get(cursor.ri)) is not None:
                     copied.pending, copied.oldest = cursor.pending, cursor.oldest
@@ -371,6 +377,7 @@ class CloudSync:
                 await asyncio.sleep(1.0)
                 copied.loaded.set()
                 continue
+            copied.skip.difference_update(item.name for item in batch)
             for place, item in enumerate(batch):
                 if item.name == copied.last_sent:
                     # It was notified again after it had gone, or its removal could not be written.
@@ -387,6 +394,8 @@ class CloudSync:
         attempts = 0
         while True:
             await self._cloud_link.turn()
+            if item.name in copied.skip:
+                return
             try:
                 async with self._sending:
                     await self._target.build(copied.path, copied.ancestors)
@@ -407,10 +416,11 @@ class CloudSync:
                     await asyncio.sleep(min(self._config.retry_longest_s, 0.2 * 2.0 ** min(attempts, 10)))
                 continue
             self._cloud_link.worked()
-            self._outbox.forget(copied.id, item)
-            copied.forwarded += 1
-            self._left(copied, item)
             copied.trouble = ""
+            if item.name not in copied.skip:
+                self._outbox.forget(copied.id, item)
+                copied.forwarded += 1
+                self._left(copied, item)
             return
 
     async def _put_aside(self, copied: _Copied, item: Item, reason: str) -> None:

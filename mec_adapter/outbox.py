@@ -235,10 +235,14 @@ class Outbox:
         await self._ask(refuse)
         self.size_bytes -= len(item.body)
 
-    async def drop_oldest(self, size_bytes: int) -> int:
-        """Drop the instances taken first until ``size_bytes`` are free; the gaps are recorded. Returns how many."""
+    async def drop_oldest(self, size_bytes: int) -> list[tuple[int, str]]:
+        """Drop the instances taken first until ``size_bytes`` are free; the gaps are recorded.
 
-        def drop(db: sqlite3.Connection) -> tuple[int, int]:
+        Returns:
+            Container and name of each.
+        """
+
+        def drop(db: sqlite3.Connection) -> tuple[list[tuple[int, str]], int]:
             freed = 0
             gaps: dict[str, list[int]] = {}
             rows = db.execute(
@@ -257,11 +261,11 @@ class Outbox:
                 "INSERT INTO gap VALUES (?, ?, ?, ?, ?)",
                 [(path, min(tags), max(tags), len(tags), time.time()) for path, tags in gaps.items()],
             )
-            return len(doomed), freed
+            return [(container, name) for container, _, name in doomed], freed
 
-        count, freed = await self._ask(drop)
+        dropped, freed = await self._ask(drop)
         self.size_bytes -= freed
-        return count
+        return dropped
 
     async def losses(self) -> tuple[int, int]:
         """How many instances were dropped for want of room, and how many the cloud refused for good."""

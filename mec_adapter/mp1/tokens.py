@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import aiohttp
 
@@ -70,11 +72,14 @@ class TokenSource:
         form = {"grant_type": "client_credentials"}
         if self._credentials.scope:
             form["scope"] = self._credentials.scope
-        auth = aiohttp.BasicAuth(self._credentials.client_id, self._credentials.client_secret)
+        pair = f"{quote(self._credentials.client_id, safe='')}:{quote(self._credentials.client_secret, safe='')}"
+        headers = {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         url = self._credentials.token_url
         try:
-            async with self._session.post(url, data=form, auth=auth, timeout=timeout, allow_redirects=False) as answer:
+            async with self._session.post(
+                url, data=form, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
                 raw = await answer.read()
                 try:
                     body = await answer.json(content_type=None) if raw else None

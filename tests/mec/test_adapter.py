@@ -16,6 +16,7 @@ from mec_adapter.app import Adapter
 from mec_adapter.lifecycle import Phase
 from mec_adapter.mapping import transport_id_of
 from mec_adapter.platform.config import HeartbeatPolicy
+from mec_adapter.platform.events import APP_SUBSCRIPTION, SERVICE_SUBSCRIPTION
 from mec_adapter.profile import cse_app_id
 from tests.mec.adapter_fixtures import (
     ADMIN,
@@ -85,9 +86,12 @@ async def test_stopping_leaves_nothing_behind(mep: Mep, edge: Cse) -> None:
         async with running_adapter(cse_url=url_of(edge), mep_url=mep.url) as adapter:
             await until(lambda: serving(adapter) and [e for e in adapter.status().exposed if e.phase == "SERVING"])
             assert len(await services(mep)) == 2
+            assert len(mep.platform.documents.every(APP_SUBSCRIPTION)) == 2
+            assert len(mep.platform.documents.every(SERVICE_SUBSCRIPTION)) == 1
         assert await services(mep) == []
         assert mep.platform.documents.count("app") == 0
-        assert mep.platform.documents.every("subscription") == []
+        for kind in (APP_SUBSCRIPTION, SERVICE_SUBSCRIPTION):
+            assert mep.platform.documents.every(kind) == []
 
 
 async def test_a_second_run_after_a_crash_makes_no_duplicates(mep: Mep, edge: Cse) -> None:
@@ -240,7 +244,7 @@ async def test_termination_is_answered_flushed_and_confirmed(mep: Mep, edge: Cse
     async with running_adapter(cse_url=url_of(edge), mep_url=mep.url) as adapter:
         await until(lambda: serving(adapter))
         app_id = adapter.status().app_instance_id
-        await until(lambda: mep.platform.documents.every("subscription"))
+        assert mep.platform.documents.every(APP_SUBSCRIPTION)
         answer = await mep.post(
             f"/mep/v1/app_instances/{app_id}/terminate", {"operationAction": "TERMINATING", "maxGracefulTimeout": 10}
         )
