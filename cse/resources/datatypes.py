@@ -131,6 +131,10 @@ def _list(value: Any) -> str | None:
     return None if type(value) is list else "a list"
 
 
+def _constant(wanted: Any) -> Check:
+    return lambda value: None if value == wanted and type(value) is type(wanted) else repr(wanted)
+
+
 def _matching(pattern: re.Pattern[str], expected: str) -> Check:
     def check(value: Any) -> str | None:
         return None if type(value) is str and pattern.fullmatch(value) else expected
@@ -202,6 +206,8 @@ class DataTypes:
         name = row["type"]
         if row.get("sname") == "rn":
             return _resource_name
+        if name == "constant":
+            return _constant(row["value"])
         if name == "enum":
             return self._enum(row.get("enum", ""))
         if name == "list":

@@ -84,6 +84,27 @@ class AttributeTable:
     definition: str | int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Specialisation:
+    """One root element of a type that has several, as its file reads it from a data table.
+
+    Attributes:
+        root: name of the root element, e.g. ``cod:tempe`` or ``m2m:bat``.
+        rows: rows of its attributes in the form of ``attributes.json``; those all share may be the same objects.
+        definition: value of containerDefinition or mgmtDefinition, None when it has none.
+        announced_root: name of the root element of its announced variant, "" when it has none.
+    """
+
+    root: str
+    rows: Sequence[dict[str, Any]]
+    definition: str | int | None = None
+    announced_root: str = ""
+
+
+#: makes the root elements of a type: from its row of attributes.json and a function that reads a data table by name
+Specialise = Callable[[Mapping[str, Any], Callable[[str], dict[str, Any]]], Iterable[Specialisation]]
+
+
 class Context(Protocol):
     """One request as the hooks of a type see it: the store, time, and what the core does for them."""
 
@@ -267,6 +288,7 @@ class Declaration:
     virtual: tuple[VirtualChild, ...] = ()
     is_instance: bool = False
     in_cse_only: bool = False
+    specialise: Specialise | None = None
 
 
 def declare(
@@ -276,6 +298,7 @@ def declare(
     virtual: Iterable[VirtualChild] = (),
     is_instance: bool = False,
     in_cse_only: bool = False,
+    specialise: Specialise | None = None,
 ) -> Declaration:
     """Declare a resource type.
 
@@ -285,8 +308,9 @@ def declare(
         virtual: its virtual children.
         is_instance: stored as one of many instances of its parent.
         in_cse_only: may be created at an IN-CSE only.
+        specialise: gives its root elements when it has several; None: the one of its row.
     """
-    return Declaration(long_name, hooks or Hooks(), tuple(virtual), is_instance, in_cse_only)
+    return Declaration(long_name, hooks or Hooks(), tuple(virtual), is_instance, in_cse_only, specialise)
 
 
 @dataclass(frozen=True, slots=True)

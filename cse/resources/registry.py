@@ -8,14 +8,14 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 import cse.resources
 from cse.resources.datatypes import DataTypes, content_info
-from cse.resources.declare import Attribute, AttributeTable, Declaration, Presence, ResourceType
+from cse.resources.declare import Attribute, AttributeTable, Declaration, Presence, ResourceType, Specialisation
 
 
 class Registry:
@@ -78,12 +78,17 @@ def _build(declarations: list[Declaration], tables: dict[str, Any]) -> Registry:
         row = rows[declaration.long_name]
         number = row["ty"]
         attribute_rows = row["attributes"]
+        specialise = declaration.specialise
+        roots = list(specialise(row, read_table)) if specialise else [Specialisation(row["root"], attribute_rows)]
+        compiled: dict[int, Attribute] = {}  # by id: only while the rows of this type are held
         types[number] = ResourceType(
             number=number,
             long_name=declaration.long_name,
             short_name=row["short"],
             parents=frozenset(parent for parent, listed in children.items() if number in listed),
-            tables={row["root"]: attribute_table(row["root"], attribute_rows, data_types)},
+            tables={
+                one.root: attribute_table(one.root, one.rows, data_types, one.definition, compiled) for one in roots
+            },
             hooks=declaration.hooks,
             virtual={child.name: child for child in declaration.virtual},
             is_instance=declaration.is_instance,
@@ -98,12 +103,18 @@ def _build(declarations: list[Declaration], tables: dict[str, Any]) -> Registry:
     numbers = frozenset(row["ty"] for row in rows.values()) | frozenset(
         int(key) for key in tables["enums"]["m2m:resourceType"]["values"] if key.isdigit()
     )
-    names = frozenset(attribute["sname"] for row in rows.values() for attribute in row["attributes"])
+    names = frozenset(attribute["sname"] for row in rows.values() for attribute in row["attributes"]) | frozenset(
+        name for built in types.values() for table in built.tables.values() for name in table.attributes
+    )
     return Registry(types, numbers, names)
 
 
 def attribute_table(
-    root: str, rows: list[dict[str, Any]], data_types: DataTypes, definition: str | int | None = None
+    root: str,
+    rows: Sequence[dict[str, Any]],
+    data_types: DataTypes,
+    definition: str | int | None = None,
+    compiled: dict[int, Attribute] | None = None,
 ) -> AttributeTable:
     """Compile the rows of a table.
 
@@ -112,8 +123,15 @@ def attribute_table(
         rows: attribute rows of a JSON table.
         data_types: where checks come from.
         definition: containerDefinition or mgmtDefinition of a specialisation.
+        compiled: rows compiled before, by their ``id``; hundreds of specialisations share their common rows.
     """
-    attributes = {row["sname"]: _attribute(row, data_types) for row in rows}
+    compiled = {} if compiled is None else compiled
+    attributes: dict[str, Attribute] = {}
+    for row in rows:
+        attribute = compiled.get(id(row))
+        if attribute is None:
+            attribute = compiled[id(row)] = _attribute(row, data_types)
+        attributes[attribute.name] = attribute
     required = tuple(name for name, row in attributes.items() if row.create is Presence.MANDATORY)
     return AttributeTable(root, attributes, required, definition)
 
