@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from cse.bindings.coap import BindError as CoapBindError
 from cse.bindings.coap import CoapServer
 from cse.bindings.coap_client import CoapSender
+from cse.bindings.dialects import Dialects
 from cse.bindings.http import BindError as HttpBindError
 from cse.bindings.http import HttpServer
 from cse.bindings.http_client import HttpSender
@@ -83,6 +84,7 @@ class Cse:
         self._new_id = Identifiers()
         self._senders: dict[str, Sender] = {}
         self.delivery = Delivery(self._senders, self.serve, config.id)
+        self.dialects = Dialects(config.name)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
@@ -134,7 +136,7 @@ class Cse:
         if config.http:
             host, port = split_address(config.http)
             self._http = HttpServer(
-                self.serve,
+                self._entry,
                 host,
                 port,
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
@@ -144,7 +146,7 @@ class Cse:
             await self._http.start()
         if config.coap:
             host, port = split_address(config.coap)
-            self._coap = CoapServer(self.serve, host, port, lenient=lenient)
+            self._coap = CoapServer(self._entry, host, port, lenient=lenient)
             await self._coap.start()
         if config.mqtt:
             self._mqtt = MqttBinding(
@@ -230,7 +232,7 @@ class Cse:
     async def _serve_mqtt(self, request: Request) -> Response:
         if request.originator:
             self.delivery.heard_on_broker(request.originator, self.config.mqtt)
-        response = await self.serve(request)
+        response = await self._entry(request)
         if response.status is Status.CREATED and request.resource_type == 2 and isinstance(response.content, dict):
             entity = response.content.get("m2m:ae") or {}
             if "aei" in entity:
