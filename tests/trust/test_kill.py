@@ -21,6 +21,8 @@ from tests.brokers import free_port
 
 #: kills in one run; `pytest tests/trust/test_kill.py` with ONEMEC_KILLS=200 is the long run
 KILLS = int(os.environ.get("ONEMEC_KILLS", "20"))
+#: several databases, each with a share of the kills, so that no single test runs for minutes
+BATCHES = 4
 CLIENTS = 16
 #: a round with fewer acknowledged writes says nothing
 LEAST_ACKNOWLEDGED = 50
@@ -201,10 +203,12 @@ async def kill_and_audit(victim: Victim, kills: int, seed: int) -> tuple[list[st
     return wrong, acknowledged, slowest_s
 
 
-async def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", range(BATCHES))
+async def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path, batch: int) -> None:
+    kills = KILLS // BATCHES
     seed = random.randrange(1 << 30)
-    wrong, acknowledged, slowest_s = await kill_and_audit(Victim(tmp_path / "cse.db"), KILLS, seed)
-    print(f"{KILLS} kills, {acknowledged} writes acknowledged, slowest restart {slowest_s:.1f} s, seed {seed}")
+    wrong, acknowledged, slowest_s = await kill_and_audit(Victim(tmp_path / f"cse{batch}.db"), kills, seed)
+    print(f"{kills} kills, {acknowledged} writes acknowledged, slowest restart {slowest_s:.1f} s, seed {seed}")
     assert wrong == [], f"seed {seed}"
 
 
