@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onemec import adapter_command, cse_command, devices_command, mep_command
+from onemec import adapter_command, cse_command, devices_command, mep_command, up_command
 
 app = typer.Typer(
     name="onemec",
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+app.command("up", context_settings=up_command.CONTEXT, rich_help_panel="Everything at once")(up_command.up)
 app.command("cse", rich_help_panel="Parts")(cse_command.cse)
 app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
 app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)

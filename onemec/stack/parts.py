@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import onemec
@@ -13,6 +13,8 @@ LOOPBACK = "127.0.0.1"
 ADMIN = "CAdmin"
 IN_ID, IN_NAME = "/id-in", "cse-in"
 EDGE_ID, EDGE_NAME = "/id-edge", "cse-edge"
+#: resourceName of the MEC application's AE and of its subscriptions
+APP_NAME = "mec-app"
 #: instances a container keeps when the stack runs until it is stopped
 _LIVE_INSTANCES = 20_000
 
@@ -58,6 +60,7 @@ class Part:
         address: for people.
         command: how to start it.
         after: names of the parts that must be ready before.
+        ready: beginning of the line that says that it is ready.
         wave: when it is stopped: all of one wave together, the lowest first.
     """
 
@@ -66,7 +69,8 @@ class Part:
     address: str
     command: tuple[str, ...]
     after: tuple[str, ...] = ()
-    wave: int = field(default=0)
+    ready: str = "ready"
+    wave: int = 0
 
 
 class NoExample(Exception):
@@ -120,7 +124,7 @@ def _cse(
 def _adapter(config: StackConfig) -> Part:
     command = _onemec(
         *("adapter", "--cse", config.url("edge"), "--cse-id", EDGE_ID, "--mep", config.url("mep")),
-        *("--cloud", config.url("cloud"), "--cloud-id", IN_ID, "--originator", ADMIN_ADAPTER),
+        *("--cloud", config.url("cloud"), "--cloud-id", IN_ID),
         *("--sync-path", f"{EDGE_NAME}/*/data", "--sync-path", f"{EDGE_NAME}/*/state"),
         *("--outbox", str(config.folder / "outbox.db"), "--listen", f"{LOOPBACK}:{config.ports['adapter']}"),
         *("--discovery", "1s", "--retry-longest", "2s", "--audit", "10s"),
@@ -128,13 +132,10 @@ def _adapter(config: StackConfig) -> Part:
     return Part("adapter", "Mp1 adapter", f"{config.url('adapter')}/status", command, ("mep", "edge"), wave=1)
 
 
-#: the adapter's own AE-ID at the edge CSE
-ADMIN_ADAPTER = "Cmec-adapter"
-
-
 def _mec_app(config: StackConfig) -> Part:
     command = _child("script", str(example()), "--mep", config.url("mep"))
-    return Part("mec-app", "MEC application", "examples/mec_app.py", command, ("mep",))
+    # it tells figures from the moment on in which it has found the CSE
+    return Part("mec-app", "MEC application", "examples/mec_app.py", command, ("mep",), ready='{"cse"')
 
 
 def example() -> Path:

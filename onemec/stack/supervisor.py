@@ -87,7 +87,7 @@ class Running:
                 line = raw.decode("utf-8", "replace").rstrip()
                 if not line.startswith("{"):  # figures come twice a second and would fill the disk
                     log.write(raw)
-                if line == _READY:
+                if line.startswith(self.part.ready):
                     self.ready.set()
                 self._on_line(self.part, line)
         self.exit_code = await process.wait()
