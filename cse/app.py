@@ -227,7 +227,11 @@ class Cse:
             except StopIteration as done:
                 outcome: Outcome = done.value
                 return outcome
-            answer = await self.delivery.ask(send)
+            if send.resume_at_s:
+                await asyncio.sleep(max(0.0, send.resume_at_s - time.time()))
+                answer = None
+            else:
+                answer = await self.delivery.ask(send)
 
     async def _serve_mqtt(self, request: Request) -> Response:
         if request.originator:

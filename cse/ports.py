@@ -271,6 +271,12 @@ class Send:
         timeout_s: how long to wait for the answer.
         subject: resource-ID of the subscription (or other resource) that must be told how delivery went, or "".
         final: last word of a subject that is gone or going: no retries beyond the usual, no feedback.
+        target: the notification target as the subject names it, for that feedback.
+        channel: resource-ID of the polling channel through which the receiver fetches requests when no URL reaches
+            it; "" without one. With ``receiver`` "pcu" the request is for the channel itself: a RETRIEVE waits (at
+            most ``timeout_s``) until requests are queued and takes them, a NOTIFY hands an answer to the one who
+            waits for it.
+        resume_at_s: nothing is sent: resume the procedure with None at this instant, seconds since the epoch; 0: send.
     """
 
     request: Request
@@ -281,6 +287,9 @@ class Send:
     timeout_s: float = 10.0
     subject: str = ""
     final: bool = False
+    target: str = ""
+    channel: str = ""
+    resume_at_s: float = 0.0
 
 
 #: a procedure of the core: yields what must be sent and is resumed with the answer, None when nobody answered

@@ -179,7 +179,11 @@ class RequestContext:
     def perform(self, request: Request) -> Generator[Send, Response | None, Response]:
         """See ``Context.perform``."""
         inner = RequestContext(
-            self.cse, self.env, replace(request, credential=self.request.credential), self.handle, self.depth + 1
+            self.cse,
+            self.env,
+            replace(request, credential=request.credential or self.request.credential),
+            self.handle,
+            self.depth + 1,
         )
         response = yield from self.handle(inner)
         self.outbox.extend(inner.outbox)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from cse.core import non_blocking
 from cse.core.checks import check_request
 from cse.core.context import RequestContext
 from cse.core.create import create
@@ -20,7 +21,6 @@ from cse.core.retrieve import retrieve
 from cse.core.update import update
 from cse.onem2m.addressing import Address, parse_address
 from cse.onem2m.errors import BadRequest, CseError, NotFound, OperationNotAllowed
-from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.primitives import Operation, Request, Response, ResponseType, error_response
 from cse.ports import Env, Outcome, Send
 
@@ -74,9 +74,9 @@ def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Respon
     request = ctx.request
     kind = request.response_type
     if kind in (ResponseType.NON_BLOCKING_SYNCH, ResponseType.NON_BLOCKING_ASYNCH):
-        raise NotSupported("non-blocking requests (rt 1 and 2) are not supported by this CSE: use rt 3")
+        return non_blocking.accept(ctx)
     if request.execution_time is not None:
-        raise NotSupported("the operation execution time (oet) is not supported by this CSE: leave it out")
+        yield from non_blocking.wait_for_execution_time(ctx)
     if not address.segments and request.operation is Operation.NOTIFY:
         target = Target(ctx.cse.base())
     else:

@@ -222,6 +222,9 @@ class Hooks:
     #: which timers (kind, due_s) a stored resource needs; asked at every start
     timers: Callable[[Context, Resource], Iterable[tuple[str, float]]] | None = None
 
+    #: takes a non-blocking request (rt 1 and 2) to be served later, gets the CSEBase; the one type that keeps them has it
+    accept: Callable[[Context, Resource], Response] | None = None
+
     def access(self, ctx: Context, resource: Resource, privilege: Privilege, originator: str) -> bool | None:
         """True or False where the type itself decides access, None where policies do."""
         return None

@@ -33,6 +33,8 @@ class Registry:
         self.types = types
         self.known_numbers = known_numbers
         self.known_attributes = known_attributes
+        #: the type that keeps non-blocking requests, None when there is none
+        self.acceptor = next((known for known in types.values() if known.hooks.accept is not None), None)
         self.by_root = {root: resource_type for resource_type in types.values() for root in resource_type.tables}
 
     def __getitem__(self, number: int) -> ResourceType:

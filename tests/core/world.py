@@ -165,6 +165,10 @@ class World:
             except StopIteration as done:
                 outcome: Outcome = done.value
                 return outcome
+            if send.resume_at_s:
+                self.advance(max(0.0, send.resume_at_s - self.now))
+                answer = None
+                continue
             self.sent.append(send)
             answer = self.answers(send)
 
