@@ -321,7 +321,7 @@ class GroupCommit:
             loop.call_later(self._pause_s, self._probe_later)
 
     def _probe_later(self) -> None:
-        if self._in_flight is not None and not self._stopped:
+        if self.reason and self._in_flight is not None and not self._stopped:
             self._plan_probe()
         else:
             self.probe()

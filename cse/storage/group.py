@@ -42,6 +42,7 @@ class Group:
     __slots__ = (
         "changed",
         "deletes",
+        "gone",
         "internals",
         "labels",
         "next_number",
@@ -67,7 +68,8 @@ class Group:
         self.ranges: list[tuple[int, int]] = []
         self.labels: list[tuple[str, int, int]] = []
         self.waiters: list[Future[None]] = []
-        self.saved: list[tuple[Any, ...]] | None = None
+        self.saved: list[tuple[Any, ...]] = []
+        self.gone: list[tuple[int]] = []
         self.next_number = 0
 
     def seal(self, next_number: int) -> None:
@@ -78,11 +80,11 @@ class Group:
         """
         self.next_number = next_number
         self.saved = [plain_row(node) for node in self.changed.values() if node.alive]
+        self.gone = [(sequence,) for sequence, node in self.changed.items() if not node.alive]
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write everything into the transaction that is open on ``connection``."""
         many = connection.executemany
-        gone = [(sequence,) for sequence, node in self.changed.items() if not node.alive]
         ranges = [(low, high) for low, high in self.ranges if high - low < SMALL_RANGE] + runs(self.deletes)
         if ranges:
             many(sql.DELETE_INSTANCES, ranges)
@@ -90,8 +92,8 @@ class Group:
         garbage = self.garbage()
         if garbage:
             many(sql.ADD_GARBAGE, garbage)
-        if gone:
-            many(sql.DELETE_RESOURCE, gone)
+        if self.gone:
+            many(sql.DELETE_RESOURCE, self.gone)
         if self.saved:
             many(sql.SAVE_RESOURCE, self.saved)
         if self.rows:

@@ -18,6 +18,9 @@ from cse.storage.series import Cache, Pending, Series
 
 _Item = tuple[int, "Resource | InstanceRow"]
 
+#: of an instance whose internal attributes the group does not change (None is: it has none any more)
+_UNCHANGED: Any = object()
+
 #: what a cached resource takes up besides its content, in bytes
 _OVERHEAD_BYTES = 1500
 
@@ -281,7 +284,7 @@ class Instances:
     def replace(self, series: Series, key: int, new: Resource) -> None:
         """Give an instance another state that differs in its internal attributes only."""
         group, before = self.group, series.pending.get(key)
-        row, internal = group.rows.get(key), group.internals.get(key)
+        row, internal = group.rows.get(key), group.internals.get(key, _UNCHANGED)
         data = orjson.dumps(new.internal) if new.internal else None
         if row is not None:
             group.rows[key] = (*row[:6], data)
@@ -295,7 +298,7 @@ class Instances:
         row, internal = saved
         if row is not None:
             group.rows[key] = row
-        elif internal is not None:
+        elif internal is not _UNCHANGED:
             group.internals[key] = internal
         else:
             group.internals.pop(key, None)
@@ -311,7 +314,7 @@ class Instances:
         """Remove an instance that lives."""
         group, before = self.group, series.pending.pop(key, None)
         row = group.rows.pop(key, None)
-        internal = group.internals.pop(key, None)
+        internal = group.internals.pop(key, _UNCHANGED)
         if row is None:
             group.deletes[key] = None
         group.undo.append((self.undo_remove, (group, series, key, before, row, internal)))
@@ -332,7 +335,7 @@ class Instances:
             group.rows[key] = row
         else:
             group.deletes.pop(key, None)
-        if internal is not None:
+        if internal is not _UNCHANGED:
             group.internals[key] = internal
         series.restore(key, before, self.durable)
         series.bottom, series.top = min(series.bottom, key), max(series.top, key)

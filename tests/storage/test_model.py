@@ -74,7 +74,7 @@ class Engines(RuleBasedStateMachine):
         self.model = Model()
         self.saved = Model()
         self.in_transaction = False
-        self.count = 0
+        self.count = self.ticket = 0
         #: ids that were given to instances: ever, in the open transaction, in commits not known to be durable, durable
         self.given: set[str] = set()
         self.fresh: set[str] = set()
@@ -124,7 +124,7 @@ class Engines(RuleBasedStateMachine):
             await asyncio.sleep(0)
             return ticket
 
-        self.ticket = self.loop.run_until_complete(close())
+        self.ticket = self.loop.run_until_complete(close()) or self.ticket
 
     @precondition(lambda self: self.in_transaction)
     @rule()
@@ -244,7 +244,7 @@ class Engines(RuleBasedStateMachine):
     def everything(self) -> None:
         model, store = self.model, self.store
         for ri in self.given | set(model.all):
-            assert state(store.get(ri)) == model.all.get(ri)
+            assert (ri, state(store.get(ri))) == (ri, model.all.get(ri))
         plain = [one for ri, one in model.all.items() if ri not in model.instances]
         assert store.plain_count() == len(plain)
         for ty in (2, 3):
@@ -290,25 +290,19 @@ class Sqlite(Engines):
         self.settle()
 
     def settle(self) -> None:
-        """Open the gate and wait for everything."""
+        """Open the gate and wait for everything; later commits stay under way until the next time."""
         self.disk.gate.set()
         self.loop.run_until_complete(self.store.durable(self.ticket))
+        self.disk.gate.clear()
         self.saved = copy.deepcopy(self.model)
         self.kept |= self.hoped
-
-    @precondition(lambda self: not self.in_transaction)
-    @rule()
-    def hold(self) -> None:
-        """From now on commits stay under way."""
-        self.settle()
-        self.disk.gate.clear()
 
     @precondition(lambda self: not self.in_transaction)
     @rule()
     def let_go(self) -> None:
         self.settle()
 
-    @precondition(lambda self: not self.in_transaction and not self.disk.gate.is_set())
+    @precondition(lambda self: not self.in_transaction)
     @rule()
     def fail(self) -> None:
         """What is under way and what gathered on top is lost, then the disk heals."""
@@ -331,20 +325,26 @@ class Sqlite(Engines):
             await until(lambda: store.health() == "ok")
 
         self.loop.run_until_complete(lose())
+        self.disk.gate.clear()
         self.model = copy.deepcopy(self.saved)
         self.hoped = set()
+        self.ticket = 0
 
     @precondition(lambda self: not self.in_transaction)
     @rule()
     def reopen(self) -> None:
         self.settle()
+        self.disk.gate.set()
         self.loop.run_until_complete(self.store.close())
         self.given = set(self.kept)  # what was never durable may be given again by the next process
         assert check(self.path) == []
         self.store, self.ticket = self.open(), 0
+        self.disk.gate.clear()
         self.everything()
 
     def teardown(self) -> None:
+        if self.in_transaction:
+            self.rollback()
         self.disk.gate.set()
         super().teardown()
         assert check(self.path) == []
