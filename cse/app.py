@@ -219,6 +219,10 @@ class Cse:
         self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
         return response
 
+    async def _entry(self, request: Request) -> Response:
+        """Serve a request that came in over a binding; ``lenient`` mends the forms of older clients first."""
+        return await self.serve(self.dialects.mend(request) if self.config.profile == "lenient" else request)
+
     async def _drive(self, steps: Steps) -> Outcome:
         answer: Response | None = None
         while True:
