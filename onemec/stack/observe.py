@@ -58,12 +58,14 @@ class Received:
         instances: which: addresses of their containers, and names; kept only for a check.
         last: the last one: its container and its content.
         said: the last line about something else.
+        rate: notifications per second.
     """
 
     count: int = 0
     instances: set[tuple[str, str]] = field(default_factory=set)
     last: tuple[str, str] = ("", "")
     said: str = ""
+    rate: Rates = field(default_factory=Rates)
 
 
 @dataclass(slots=True)
@@ -74,7 +76,6 @@ class Figures:
         devices: the last line of the devices.
         rates: readings acknowledged per second, by binding.
         received: of the MEC application.
-        received_rate: notifications per second.
         commands: commands sent to actuators, by container.
         adapter: its status.
         services: of the MEC platform, as a MEC application sees them.
@@ -86,7 +87,6 @@ class Figures:
     devices: dict[str, Any] = field(default_factory=dict)
     rates: dict[str, Rates] = field(default_factory=dict)
     received: Received = field(default_factory=Received)
-    received_rate: Rates = field(default_factory=Rates)
     commands: Counter[str] = field(default_factory=Counter)
     adapter: dict[str, Any] | None = None
     services: list[dict[str, Any]] | None = None
@@ -237,7 +237,7 @@ class Observer:
             if self.config.checking:
                 received.instances.add((received.last[0], str(told.get("rn", ""))))
         elif told is not None and "received" in told:
-            self.figures.received_rate.add(time.monotonic(), received.count)
+            received.rate.add(time.monotonic(), received.count)
         elif line:
             received.said = line
 

@@ -1,14 +1,209 @@
-"""The live view."""
+"""The live view of ``onemec up``: what flows, who is registered, where it can be reached; redrawn twice a second."""
+
+from __future__ import annotations
 
 import asyncio
-from onemec.stack.observe import Observer
-from onemec.stack.parts import StackConfig
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.layout import Layout
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from onemec.stack.observe import Figures, Observer
+from onemec.stack.parts import EDGE_NAME, IN_NAME, StackConfig
 from onemec.stack.supervisor import Supervisor
+
+_REDRAW_S = 0.5
+_BINDINGS = {"mqtt": "MQTT", "coap": "CoAP", "http": "HTTP"}
+_GOOD = frozenset({"ACTIVE", "READY", "up", "running"})
+#: lines around the two lists: title, figures above them, addresses below them, their own borders
+_FIGURES_LINES, _ADDRESS_LINES = 8, 5
+_WIDE = 110
 
 
 class View:
+    """Draws the figures of a running stack.
+
+    Args:
+        config: where everything is.
+        supervisor: knows which parts have ended.
+        observer: has the figures.
+    """
+
     def __init__(self, config: StackConfig, supervisor: Supervisor, observer: Observer) -> None:
-        pass
+        self._config = config
+        self._supervisor = supervisor
+        self._observer = observer
+        self._started_at = time.monotonic()
 
     async def show(self, stop: asyncio.Event) -> None:
-        await stop.wait()
+        """Redraw until ``stop``."""
+        console = Console()
+        with Live(console=console, screen=True, auto_refresh=False, transient=True) as live:
+            while not stop.is_set():
+                live.update(self.draw(console.width, console.height), refresh=True)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _REDRAW_S)
+
+    def draw(self, width: int, height: int) -> RenderableType:
+        """One picture.
+
+        Args:
+            width: columns.
+            height: lines.
+        """
+        figures = self._observer.figures
+        room = max(1, height - 1 - _FIGURES_LINES - _ADDRESS_LINES - 2)
+        whole, upper, lists = Layout(), Layout(size=_FIGURES_LINES), Layout()
+        upper.split_row(Layout(self._devices(figures)), Layout(self._cloud(figures)))
+        lists.split_row(Layout(_services(figures, room, width)), Layout(_instances(figures, room, width)))
+        whole.split_column(
+            Layout(self._title(), size=1), upper, lists, Layout(self._addresses(width), size=_ADDRESS_LINES)
+        )
+        return whole
+
+    # --- panels ----------------------------------------------------------------------------------------------------
+
+    def _title(self) -> RenderableType:
+        minutes, seconds = divmod(int(time.monotonic() - self._started_at), 60)
+        line = Text(f" onemec up  {minutes:02}:{seconds:02}  ", style="bold reverse")
+        dead = [running for running in self._supervisor.running.values() if running.ended.is_set()]
+        if dead:
+            names = ", ".join(running.part.title for running in dead)
+            line.append(f" {names} ended: {dead[0].last_words()}", style="bold red not reverse")
+        else:
+            line.append("  all parts run", style="green not reverse")
+        return line
+
+    def _devices(self, figures: Figures) -> Panel:
+        table = _table(("binding", "left"), ("devices", "right"), ("per s", "right"), ("acknowledged", "right"))
+        for binding, title in _BINDINGS.items():
+            totals = figures.devices.get("bindings", {}).get(binding)
+            rates = figures.rates.get(binding)
+            if totals is not None:
+                rate = f"{rates.per_s:.1f}" if rates is not None else ""
+                table.add_row(title, str(totals["devices"]), rate, f"{totals['acknowledged']:,}")
+        total = f"{figures.devices.get('acknowledged', 0):,}"
+        rate = f"{sum(rates.per_s for rates in figures.rates.values()):.1f}"
+        table.add_row("all", str(figures.devices.get("devices", 0)), rate, total, style="bold")
+        states = {state: count for state, count in figures.devices.get("states", {}).items() if state != "running"}
+        waiting = ", ".join(f"{count} {state}" for state, count in states.items())
+        rows: list[RenderableType] = [table]
+        if waiting:
+            rows.append(Text(f" {waiting}, {figures.devices.get('waiting', 0)} readings kept", style="yellow"))
+        return _panel("devices > edge CSE", Group(*rows))
+
+    def _cloud(self, figures: Figures) -> Panel:
+        sync = (figures.adapter or {}).get("sync", {})
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True, overflow="ellipsis")
+        edge = "no answer" if figures.edge is None else f"{figures.edge_count():,}"
+        cloud = "away" if figures.cloud is None else f"{figures.cloud_count():,}"
+        table.add_row("at the edge", _word(edge, figures.edge is not None))
+        table.add_row("in the cloud", _word(cloud, figures.cloud is not None))
+        lag_s, pending = sync.get("oldest_pending_s", 0.0), sync.get("pending", 0)
+        table.add_row("on the way", f"{pending:,}, {lag_s:.1f} s behind" if pending else "0")
+        received = figures.received
+        table.add_row("MEC app received", Text(f"{received.count:,}, {received.rate.per_s:.1f}/s", style="bold"))
+        container, content = received.last
+        table.add_row(Text(container.removeprefix(f"{EDGE_NAME}/"), style="dim"), Text(content, style="dim"))
+        trouble = sync.get("trouble") or (figures.adapter or {}).get("trouble", "")
+        if trouble:
+            table.add_row(Text("trouble", style="yellow"), Text(str(trouble), style="yellow"))
+        return _panel("edge > cloud, edge > MEC application", table)
+
+    def _addresses(self, width: int) -> RenderableType:
+        config = self._config
+        addresses = [
+            ("edge CSE", f"{config.url('edge')}/{EDGE_NAME}"),
+            ("cloud IN-CSE", f"{config.url('cloud')}/{IN_NAME}"),
+            ("MEC platform", config.url("mep")),
+            ("adapter", f"{config.url('adapter')}/status"),
+            ("edge, CoAP", config.url("coap", "coap")),
+            ("broker", config.broker_url + (" (ours)" if config.embedded else "")),
+        ]
+        table = Table.grid(padding=(0, 1))
+        for _ in range(2):
+            table.add_column(style="dim", no_wrap=True)
+            table.add_column(no_wrap=True, min_width=28)
+        for left, right in zip(addresses[::2], addresses[1::2], strict=True):
+            table.add_row(*left, *right)
+        ending = f" Ctrl-C stops everything; logs in {config.folder / 'logs'}"
+        return Group(
+            Text("─" * width, style="dim"), table, Text(ending, style="dim", no_wrap=True, overflow="ellipsis")
+        )
+
+
+def _services(figures: Figures, room: int, width: int) -> Panel:
+    if figures.services is None:
+        return _panel("MEC services", Text("the MEC platform does not answer", style="yellow"))
+    columns = [("service", "left"), ("state", "left")]
+    if width >= _WIDE:
+        columns.insert(1, ("transport", "left"))
+    rows = []
+    for service in figures.services:
+        cells = [str(service.get("serName", "")), str(service.get("state", ""))]
+        if width >= _WIDE:
+            cells.insert(1, str(service.get("transportInfo", {}).get("type", "")))
+        rows.append(cells)
+    active = sum(row[-1] == "ACTIVE" for row in rows)
+    return _panel(f"MEC services: {active} of {len(rows)} ACTIVE", _list(columns, rows, room))
+
+
+def _instances(figures: Figures, room: int, width: int) -> Panel:
+    if figures.adapter is None:
+        return _panel("MEC application instances", Text("the adapter does not answer", style="yellow"))
+    columns = [("application instance", "left"), ("phase", "left"), ("service", "left")]
+    if width >= _WIDE:
+        columns.insert(1, ("appInstanceId", "left"))
+    adapter = figures.adapter
+    state = adapter["services"][0]["state"] if adapter["services"] else ""
+    rows = [_instance("the edge CSE", adapter["app_instance_id"], adapter["mp1"], state, width)]
+    for entry in adapter["exposed"]:
+        name = str(entry["ae"]).rpartition("/")[2]
+        rows.append(_instance(f"AE {name}", entry["app_instance_id"], entry["phase"], entry["state"], width))
+    return _panel(f"MEC application instances: {len(rows)}", _list(columns, rows, room))
+
+
+def _instance(name: str, number: str, phase: str, state: str, width: int) -> list[str]:
+    return [name, *([str(number)] if width >= _WIDE else []), str(phase), str(state)]
+
+
+def _list(columns: Sequence[tuple[str, Any]], rows: list[list[str]], room: int) -> Table:
+    """Rows, those in trouble first; what does not fit is counted."""
+    table = _table(*columns)
+    ordered = sorted(rows, key=lambda row: (row[-1] in _GOOD, _natural(row[0])))
+    fits = room - 1 if len(ordered) <= room - 1 else room - 2
+    for row in ordered[: max(0, fits)]:
+        table.add_row(*row[:-1], _word(row[-1], row[-1] in _GOOD))
+    if len(ordered) > fits:
+        table.add_row(Text(f"and {len(ordered) - fits} more", style="dim"))
+    return table
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts ``meter-2`` before ``meter-10``."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in text.replace("-", " - ").split(" ")]
+
+
+def _table(*columns: tuple[str, Any]) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 1), header_style="dim", pad_edge=False)
+    for title, justify in columns:
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _panel(title: str, content: RenderableType) -> Panel:
+    return Panel(content, title=f"[bold]{title}[/bold]", title_align="left", box=box.ROUNDED, border_style="dim")
+
+
+def _word(text: str, good: bool) -> Text:
+    return Text(text, style="green" if good else "yellow")
