@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from cse.core import access_control, forwarding, lifecycle
+from cse.core import access_control, forwarding, lifecycle, notifications
 from cse.core.hosting import HostingCse
 from cse.core.resolution import find, is_alive, is_own
 from cse.onem2m.addressing import parse_address, shorten
@@ -171,6 +171,10 @@ class RequestContext:
             self.new_timers.append((ri, kind, due_s))
         else:
             self.cse.timers.set(ri, kind, due_s)
+
+    def event(self, resource: Resource, event_type: int, detail: Any = None) -> None:
+        """See ``Context.event``."""
+        notifications.special_event(self, resource, event_type, detail)
 
     def queue(self, send: Send) -> None:
         """See ``Context.queue``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control, policy_links
+from cse.core import access_control, notifications, policy_links
 from cse.core.context import RequestContext
 from cse.core.lifecycle import expiry_for, store_new
 from cse.core.numbers import AE, CSE_BASE, REMOTE_CSE, SUBSCRIPTION
@@ -60,6 +60,7 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         _check_name(ctx, parent, resource_type, attributes)
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
+        notifications.monitor(ctx, parent, Operation.CREATE)
     resource = ctx.store.get(resource.ri) or resource
     return Response(Status.CREATED, content=for_created(ctx, resource, rcn, sent))
 

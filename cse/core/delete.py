@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cse.core import access_control
+from cse.core import access_control, notifications
 from cse.core.context import RequestContext
 from cse.core.filtering import Filter
 from cse.core.lifecycle import delete_tree
@@ -41,5 +41,6 @@ def delete(ctx: RequestContext, target: Target) -> Response:
     resource_type.hooks.check_delete(ctx, resource)
     content = None if rcn == ResultContent.NOTHING else shown(ctx, resource, rcn).content
     with ctx.transaction():
+        notifications.monitor(ctx, resource, Operation.DELETE)
         delete_tree(ctx, resource)
     return Response(Status.DELETED, content=content)

@@ -113,6 +113,7 @@ def notification(
             timeout_s=settings.request_timeout_s,
             subject=subject,
             final=final,
+            target=target,
         )
     try:
         address = parse_address(target)
@@ -120,18 +121,26 @@ def notification(
         return None
     resource = ctx.find_local(target)
     if resource is not None and resource.ty == AE:
-        return _to_ae(ctx, request, resource, subject, final)
+        return replace(_to_ae(ctx, request, resource, subject, final), target=target)
     if resource is not None and resource.ty == REMOTE_CSE:
-        return _to_cse(ctx, request, resource, resource.attributes["csi"], subject, final)
+        return replace(_to_cse(ctx, request, resource, resource.attributes["csi"], subject, final), target=target)
     if resource is not None or ctx.is_local(target):
         # A resource of this CSE: the shell gives the request straight back to us.
         local = replace(request, to=target)
-        return Send(local, (), settings.cse_id, subject=subject, final=final, timeout_s=settings.request_timeout_s)
+        return Send(
+            local,
+            (),
+            settings.cse_id,
+            subject=subject,
+            final=final,
+            timeout_s=settings.request_timeout_s,
+            target=target,
+        )
     try:
         hop = next_hop(ctx, address)
     except NotFound:
         return None
-    return _to_cse(ctx, request, hop, target, subject, final)
+    return replace(_to_cse(ctx, request, hop, target, subject, final), target=target)
 
 
 def _to_ae(ctx: Asking, request: Request, entity: Resource, subject: str, final: bool) -> Send:

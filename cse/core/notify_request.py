@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from cse.core import access_control
+from cse.core import access_control, notifications
 from cse.core.context import RequestContext
 from cse.core.forwarding import pass_on_to_ae
 from cse.core.numbers import AE
@@ -32,6 +32,10 @@ def notify_request(ctx: RequestContext, target: Target) -> Generator[Send, Respo
             "accessControlPolicy of that resource"
         )
     if resource.ty == AE:
+        notifications.monitor(ctx, resource, Operation.NOTIFY)
+        if "m2m:tgp" in request.content:
+            with ctx.transaction():
+                ctx.event(resource, notifications.EventType.TRIGGER_RECEIVED, request.content["m2m:tgp"])
         return (yield from pass_on_to_ae(ctx, resource))
     notified = ctx.registry[resource.ty].hooks.notified
     if notified is None:

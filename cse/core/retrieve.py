@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control
+from cse.core import access_control, notifications
 from cse.core.context import RequestContext
 from cse.core.discovery import Found, search
 from cse.core.filtering import Filter
@@ -28,6 +28,8 @@ from cse.ports import Resource, Send
 from cse.resources.declare import Privilege
 
 _PARTIAL, _FULL = 1, 2
+#: result contents whose RETRIEVE of an empty container is an event of its own (notificationEventType 5)
+_LISTING = (ResultContent.ATTRIBUTES_AND_CHILDREN, ResultContent.CHILDREN)
 
 
 def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[Send, Response | None, Response]:
@@ -63,9 +65,14 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
             raise BadRequest("a partial retrieve (atrl) goes with rcn 1 only")
         content: Any = partial(ctx, resource, names)
         hooks.retrieved(ctx, resource)
+        notifications.monitor(ctx, resource, Operation.RETRIEVE)
         return Response(Status.OK, content=content)
+    if rcn in _LISTING:
+        yield from notifications.retrieve_without_child(ctx, resource)
+        resource = ctx.store.get(resource.ri) or resource
     response = shown(ctx, resource, rcn)
     hooks.retrieved(ctx, resource)
+    notifications.monitor(ctx, resource, Operation.RETRIEVE)
     return response
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control, policy_links
+from cse.core import access_control, notifications, policy_links
 from cse.core.context import RequestContext
 from cse.core.filtering import Filter
 from cse.core.lifecycle import apply_changes, expiry_for
-from cse.core.numbers import CSE_BASE
+from cse.core.numbers import CSE_BASE, SUBSCRIPTION
 from cse.core.resolution import Target
 from cse.core.result_content import effective, for_updated
 from cse.core.validation import check_update, root_and_attributes
@@ -50,14 +50,22 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     resource_type.hooks.check_update(ctx, resource, changes)
     if resource_type.hooks.verify_update is not None:
         yield from resource_type.hooks.verify_update(ctx, resource, changes)
-        current = ctx.store.get(resource.ri)
-        if current is None:
-            raise NotFound(f"{resource.path!r} was deleted while the request was checked")
-        resource = current
+        resource = _still_there(ctx, resource)
+    if ctx.store.children(resource.ri, SUBSCRIPTION):
+        yield from notifications.blocking_update(ctx, resource, changes)
+        resource = _still_there(ctx, resource)
     before = resource.attributes
     with ctx.transaction():
         resource = apply_changes(ctx, resource, changes)
+        notifications.monitor(ctx, resource, Operation.UPDATE)
     return Response(Status.UPDATED, content=for_updated(ctx, resource, rcn, sent, before))
+
+
+def _still_there(ctx: RequestContext, resource: Resource) -> Resource:
+    current = ctx.store.get(resource.ri)
+    if current is None:
+        raise NotFound(f"{resource.path!r} was deleted while the request was checked")
+    return current
 
 
 def _changes_policies_only(content: Any) -> bool:

@@ -158,6 +158,16 @@ class Context(Protocol):
     def set_timer(self, ri: str, kind: str, due_s: float | None) -> None:
         """Have ``Hooks.timer_due`` called for a resource at an instant, or (None) not (see ``cse.core.timers``)."""
 
+    def event(self, resource: Resource, event_type: int, detail: Any = None) -> None:
+        """Notify the subscriptions to a resource of an event only its type can see; inside a transaction.
+
+        Args:
+            resource: the subscribed-to resource.
+            event_type: 6 (trigger received; ``detail``: the m2m:tgp) or 8 (missing data points; ``detail``: the
+                list of the newly missing dataGenerationTimes).
+            detail: see there.
+        """
+
     def queue(self, send: Send) -> None:
         """Have something sent after the response, when the changes are durable."""
 
@@ -212,8 +222,19 @@ class Hooks:
     #: replaces the answer of a RETRIEVE (e.g. by asking somebody else); None: plain retrieve
     retrieve: Callable[[Context, Resource], Generator[Send, Response | None, None]] | None = None
 
+    #: takes a non-blocking request (rt 1 and 2) to be served later, gets the CSEBase; the one type that keeps them has it
+    accept: Callable[[Context, Resource], Response] | None = None
+
     #: told of every plain resource that is gone, of whatever type; None: not interested
     resource_gone: Callable[[Context, Resource], None] | None = None
+
+    #: a notification with this resource as ``Send.subject`` got an answer, or (None) none: a procedure of its own,
+    #: outside a transaction, as the CSE; the last argument is the answer
+    delivered: (
+        Callable[[Context, Resource, Send, Response | None], Generator[Send, Response | None, None]] | None
+    ) = None
+    #: whether ``delivered`` wants to know, asked for each answer so that most cost nothing
+    wants_delivered: Callable[[Resource, Response | None], bool] | None = None
 
     #: a timer of this resource and kind is due: in a transaction, as the CSE (see ``cse.core.timers``); None: no timers
     timer_due: Callable[[Context, Resource, str], None] | None = None
@@ -221,9 +242,6 @@ class Hooks:
     timer_steps: Callable[[Context, Resource, str], Generator[Send, Response | None, None]] | None = None
     #: which timers (kind, due_s) a stored resource needs; asked at every start
     timers: Callable[[Context, Resource], Iterable[tuple[str, float]]] | None = None
-
-    #: takes a non-blocking request (rt 1 and 2) to be served later, gets the CSEBase; the one type that keeps them has it
-    accept: Callable[[Context, Resource], Response] | None = None
 
     def access(self, ctx: Context, resource: Resource, privilege: Privilege, originator: str) -> bool | None:
         """True or False where the type itself decides access, None where policies do."""
