@@ -18,7 +18,7 @@ from uvicorn import Config, Server
 
 from cse.bindings.http_client import HttpSender
 from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
-from cse.bindings.http_connections import ConnectionGuard, HttpLimits
+from cse.bindings.http_connections import AcceptUpgrade, ConnectionGuard, HttpLimits
 from cse.onem2m.errors import CseError, InternalServerError, RequestTimeout
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
@@ -54,6 +54,7 @@ class HttpServer:
         root_path: a path prefix that is no part of ``to``, e.g. "/onem2m".
         mounts: other ASGI applications by path prefix ("/health"); they see the whole path.
         tls: serve HTTPS with this context.
+        accept_upgrade: takes over connections that ask for a WebSocket, see ``cse.bindings.websocket``.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class HttpServer:
         root_path: str = "",
         mounts: Mapping[str, ASGIApp] | None = None,
         tls: ssl.SSLContext | None = None,
+        accept_upgrade: AcceptUpgrade | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._limits = limits or HttpLimits()
         self._tls = tls
-        self._guard = ConnectionGuard(self._limits)
+        self._guard = ConnectionGuard(self._limits, accept_upgrade)
         self._asgi = OneM2MApp(serve, lenient=lenient, root_path=root_path, mounts=mounts)
         self._server: _QuietServer | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -19,11 +20,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from cse.bindings.http_codec import encode_error, readable_request_id
+from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.errors import BadRequest
 
 _SWEEP_S = 1.0
 _LINGER_S = 2.0
-_IDLE, _HEAD, _BODY, _ANSWERING = range(4)
+_IDLE, _HEAD, _BODY, _ANSWERING, _UPGRADED = range(5)
+#: gives the protocol that takes over a connection whose request asks for a WebSocket
+AcceptUpgrade = Callable[[Upgrade], asyncio.Protocol]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,12 @@ class ConnectionGuard:
 
     Args:
         limits: what is allowed.
+        accept_upgrade: takes over connections that ask for a WebSocket; None when there are none here.
     """
 
-    def __init__(self, limits: HttpLimits) -> None:
+    def __init__(self, limits: HttpLimits, accept_upgrade: AcceptUpgrade | None = None) -> None:
         self.limits = limits
+        self.accept_upgrade = accept_upgrade
         #: seconds on this guard's own coarse clock, which connections stamp for the price of an attribute
         self.now_s = 0.0
         self._open: set[GuardedProtocol] = set()
@@ -221,6 +227,28 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.loop.call_later(_LINGER_S, self.transport.close)
 
+    # --- WebSocket ------------------------------------------------------------------------------------------
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over; it stays counted until its new protocol lets go of it."""
+        accept = self._guard.accept_upgrade
+        assert accept is not None
+        self._phase = _UPGRADED
+        self.connections.discard(self)
+        upgrade = Upgrade(self.url.decode("latin-1"), self.headers, self._address, self._release)
+        protocol = accept(upgrade)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+
+    def _release(self) -> None:
+        self._guard.release(self, self._address)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self._guard.accept_upgrade is not None and self.scope["method"] == "GET" and not self._refusing
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered as the plain HTTP request it is too."""
+
     # --- pace -----------------------------------------------------------------------------------------------
 
     def check_pace(self, now_s: float) -> None:
@@ -274,6 +302,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
         self._phase = _IDLE if self.cycle.response_complete else _ANSWERING
         self._since_s = self._guard.now_s
         super().on_message_complete()
