@@ -25,6 +25,8 @@ from cse.bindings.http import HttpServer
 from cse.bindings.http_client import HttpSender
 from cse.bindings.http_connections import HttpLimits
 from cse.bindings.mqtt import MqttBinding, MqttStartError
+from cse.bindings.websocket import CHANNEL, WebSocketBinding
+from cse.bindings.websocket_connection import WebSocketLimits
 from cse.config import CseConfig, split_address
 from cse.core.expiry import expire
 from cse.core.hosting import HostingCse
@@ -95,6 +97,7 @@ class Cse:
         self._http: HttpServer | None = None
         self._coap: CoapServer | None = None
         self._mqtt: MqttBinding | None = None
+        self._ws: WebSocketBinding | None = None
         self.registration: Registration | None = None
         self.engine: Engine
         self.hosting: HostingCse
@@ -133,6 +136,9 @@ class Cse:
         config, lenient = self.config, self.config.profile == "lenient"
         http_sender, coap_sender = HttpSender(), CoapSender()
         self._senders.update({"http": http_sender, "https": http_sender, "coap": coap_sender, "coaps": coap_sender})
+        self._ws = self._websocket()
+        self._senders.update({"ws": self._ws, "wss": self._ws, CHANNEL: self._ws})
+        self.delivery.open_channel = self._ws.channel
         if config.http:
             host, port = split_address(config.http)
             self._http = HttpServer(
@@ -142,6 +148,7 @@ class Cse:
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
                 mounts=self._mounts,
+                accept_upgrade=self._ws.accept if config.ws else None,
             )
             await self._http.start()
         if config.coap:
@@ -161,6 +168,22 @@ class Cse:
             await self._mqtt.start()
             self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
 
+    def _websocket(self) -> WebSocketBinding:
+        config = self.config
+        return WebSocketBinding(
+            self._entry,
+            config.id,
+            lenient=config.profile == "lenient",
+            sp_id=config.sp_id,
+            limits=WebSocketLimits(message_bytes=config.max_body_bytes),
+            allowed_origins=config.cors_origins,
+            may_relay=self._may_relay,
+            is_registered=lambda entity: bool(
+                self.engine.referring("aei", entity) or self.engine.referring("csi", entity)
+            ),
+            believe_originators=config.insecure_dev,
+        )
+
     async def stop(self, grace_s: float = 8.0) -> None:
         """Finish what was taken, deliver what is queued, close everything. Safe to call at any time."""
         deadline = time.monotonic() + grace_s
@@ -171,6 +194,8 @@ class Cse:
             await self._mqtt.stop()
         if self._coap is not None:
             await self._coap.stop()
+        if self._ws is not None:
+            await self._ws.close(max(0.2, min(2.0, deadline - time.monotonic())))
         if self._http is not None:
             await self._http.stop(grace_s=max(0.5, (deadline - time.monotonic()) / 2))
         await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
@@ -182,6 +207,8 @@ class Cse:
         found = {}
         if self._http is not None:
             found["http"] = self._http.url
+            if self.config.ws:
+                found["ws"] = self._http.url.replace("http", "ws", 1)
         if self._mqtt is not None:
             found["mqtt"] = self.config.mqtt
         if self._coap is not None:
@@ -216,6 +243,8 @@ class Cse:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+        if response.status is Status.DELETED and self._ws is not None:
+            self._ws.registrations_changed()
         self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
         return response
 
@@ -268,6 +297,8 @@ class Cse:
             try:
                 while (outcome := expire(self.hosting, self._env())) is not None:
                     await self.engine.durable(outcome.ticket)
+                    if self._ws is not None:
+                        self._ws.registrations_changed()
                     for send in outcome.outbox:
                         self.delivery.post(send)
                     await asyncio.sleep(0)

@@ -64,6 +64,10 @@ class CseConfig(BaseSettings):
     name: str = Field("cse-in", description="resourceName of the CSEBase")
     sp_id: str = Field("//onemec.local", description="M2M-SP-ID with leading //")
     http: str = Field("127.0.0.1:8080", description="HTTP address host:port, or off")
+    ws: bool = Field(True, description="WebSocket on the HTTP address: on or off")
+    cors_origins: _Texts = Field(
+        (), description="origins of web pages that may use this CSE over HTTP and WebSocket, e.g. https://app.example"
+    )
     mqtt: str = Field("", description="URL of the MQTT broker, or off")
     coap: str = Field("", description="CoAP address host:port, or off")
     poa: _Texts = Field((), description="advertised points of access; default: the addresses above")
@@ -102,7 +106,7 @@ class CseConfig(BaseSettings):
     def _spans(cls, value: Any) -> float:
         return parse_seconds(value)
 
-    @field_validator("poa", "releases", "admin", "allowed_originators", mode="before")
+    @field_validator("poa", "releases", "admin", "allowed_originators", "cors_origins", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

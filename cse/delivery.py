@@ -55,6 +55,8 @@ class Delivery:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
         self._on_broker: OrderedDict[str, str] = OrderedDict()
+        #: names the open connection (WebSocket) over which an entity can be reached right now, "" without one
+        self.open_channel: Callable[[str], str] = lambda entity: ""
         self._stopping = False
 
     @property
@@ -136,8 +138,10 @@ class Delivery:
         if send.receiver == self._own_id and not send.urls:
             return await self._serve_local(send.request)
         urls = send.urls or self._live_channel(send.receiver)
+        if send.receiver and (channel := self.open_channel(send.receiver)):
+            urls = (*urls, channel)
         if not urls:
-            raise Unreachable("it has no point of access: set 'poa' of the AE, or stay connected over MQTT")
+            raise Unreachable("it has no point of access: set 'poa' of the AE, or stay connected (MQTT, WebSocket)")
         reason = ""
         for url in urls:
             sender = self._senders.get(url.partition("://")[0].lower())
