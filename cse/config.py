@@ -81,7 +81,7 @@ class CseConfig(BaseSettings):
     request_expiration_s: float = Field(300.0, gt=0, description="life time of <request> resources")
     request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
     registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
-    max_body_bytes: int = Field(1 << 20, ge=1024, description="largest request body")
+    max_body_bytes: int = Field(1 << 16, ge=1024, le=1 << 20, description="largest request body")
     profile: Literal["strict", "lenient"] = Field("strict", description="strict: by the book; lenient: old clients too")
     insecure_dev: bool = Field(False, description="believe originators without credentials (development)")
     admin: _Texts = Field((), description="originators with full access (insecure-dev only)")
