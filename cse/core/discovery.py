@@ -24,21 +24,32 @@ class Found:
     next_offset: int | None = None
 
 
-def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege) -> Found:
+def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege, *, by_child: bool = False) -> Found:
     """The descendants of ``target`` that match and that the originator has ``privilege`` on.
 
     At most ``lim`` (and never more than the CSE's own bound) are given; ``ofst`` skips matches before the first.
     Resources the originator may not see are left out silently, what is below them is still considered.
+
+    Args:
+        ctx: the request.
+        target: where to search.
+        criteria: conditions and bounds.
+        privilege: what the originator must be allowed.
+        by_child: ``ofst`` skips direct children of the target with all below them, so that a listing that shows the
+            tree can be gone on with; ``next_offset`` then names the direct child the list broke off in.
     """
     bound = ctx.settings.max_results
     limit = bound if criteria.limit is None else min(criteria.limit, bound)
     skip = criteria.offset - 1
+    child = 0
     found: list[Resource] = []
     timestamp = ctx.env.timestamp
     originator = ctx.originator
     # Children of one parent are mostly of one type and share one policy; instances always share their parent's.
     granted: dict[str, bool] = {}
-    for resource in _candidates(ctx, target, criteria):
+    # Pages of a tree need its order; an index gives the order of creation.
+    paged = by_child and (skip or criteria.limit is not None)
+    for resource in _walk(ctx, target, criteria) if paged else _candidates(ctx, target, criteria):
         expiry = resource.attributes.get("et")
         if (expiry is not None and expiry <= timestamp) or not criteria.matches(resource):
             continue
@@ -48,15 +59,26 @@ def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege
                 allowed = granted[resource.pi] = decide(ctx, resource, privilege, originator)
         else:
             allowed = decide(ctx, resource, privilege, originator)
-        if not allowed:
+        if not allowed or (criteria.operations and not _may(ctx, resource, criteria.operations)):
             continue
-        if skip:
+        if by_child:
+            if resource.pi == target.ri:
+                child += 1
+            if child < criteria.offset and skip:
+                continue
+            if len(found) >= limit:
+                return Found(found, max(child, criteria.offset + 1))
+        elif skip:
             skip -= 1
             continue
-        if len(found) >= limit:
+        elif len(found) >= limit:
             return Found(found, criteria.offset + limit)
         found.append(resource)
     return Found(found)
+
+
+def _may(ctx: Asking, resource: Resource, operations: int) -> bool:
+    return all(decide(ctx, resource, bit, ctx.originator) for bit in Privilege if bit & operations)
 
 
 def _candidates(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:

@@ -8,8 +8,13 @@ from functools import lru_cache
 from re import Pattern, compile
 from typing import Any
 
+from cse.core.json_path import compile_json_path
+from cse.core.label_query import compile_label_query
+from cse.onem2m import geometry
 from cse.onem2m.errors import BadRequest
 from cse.onem2m.errors import NotImplemented as NotSupported
+from cse.onem2m.geometry import parse_geometry
+from cse.onem2m.serialisation import load_json
 from cse.onem2m.timestamps import normalise_timestamp
 from cse.ports import Resource, Store
 from cse.resources.registry import Registry
@@ -17,10 +22,15 @@ from cse.resources.registry import Registry
 Test = Callable[[Resource], bool]
 
 #: tags that say how to search, not what for
-_HANDLING = frozenset({"fu", "fo", "lim", "lvl", "ofst", "arp"})
+_HANDLING = frozenset({"fu", "fo", "lim", "lvl", "ofst", "arp", "ops"})
 _LISTS = frozenset({"lbl", "clbl", "palb", "ty", "chty", "pty", "cty", "atr", "catr", "patr", "smf"})
-_UNSUPPORTED = frozenset({"smf", "cfs", "cfq", "gmty", "geom", "gsf", "aq", "ops", "lbq"})
+_UNSUPPORTED = frozenset({"smf", "aq"})
+#: tags that make one condition together
+_GEO = ("gmty", "geom", "gsf")
+_CONTENT = ("cfs", "cfq")
+_JSON_PATH = 1
 _MAX_VALUES = 100
+_ALL_OPERATIONS = 63
 #: attributes that have a tag of their own
 _OWN_TAG = frozenset({"ct", "lt", "st", "et", "lbl", "ty", "cs", "cnf"})
 
@@ -38,13 +48,17 @@ class Filter:
         NotSupported: a tag this CSE does not support (5001).
     """
 
-    __slots__ = ("criteria", "has_conditions", "labels", "level", "limit", "matches", "offset", "types")
+    __slots__ = ("criteria", "has_conditions", "labels", "level", "limit", "matches", "offset", "operations", "types")
 
     def __init__(self, criteria: Mapping[str, Any], registry: Registry, store: Store) -> None:
         self.criteria = criteria
         self.limit = _integer(criteria, "lim", 0)
         self.level = _integer(criteria, "lvl", 1)
         self.offset = _integer(criteria, "ofst", 1) or 1
+        #: operations the originator must be allowed to perform (ops), 0 when it does not matter
+        self.operations = _integer(criteria, "ops", 1) or 0
+        if self.operations > _ALL_OPERATIONS:
+            raise BadRequest(f"filter 'ops' must be 1 to {_ALL_OPERATIONS}: bits as in accessControlOperations")
         operation = criteria.get("fo", 1)
         if operation not in (1, 2, 3):
             raise BadRequest("filter 'fo' must be 1 (AND), 2 (OR) or 3 (XOR)")
@@ -78,6 +92,14 @@ def _compile(criteria: Mapping[str, Any], registry: Registry, store: Store) -> l
             continue
         if tag in _UNSUPPORTED:
             raise NotSupported(f"filter {tag!r} is not supported by this CSE: leave it out")
+        if tag in _GEO or tag in _CONTENT:
+            group = _GEO if tag in _GEO else _CONTENT
+            missing = [other for other in group if other not in criteria]
+            if missing:
+                raise BadRequest(f"filter {tag!r} goes together with {missing[0]!r}: send {', '.join(group)}")
+            if tag == group[0]:
+                tests.append(_geo_test(criteria) if group is _GEO else _content_test(criteria))
+            continue
         if tag in _LISTS and (not isinstance(value, list) or not value or len(value) > _MAX_VALUES):
             raise BadRequest(f"filter {tag!r} must be a list of 1 to {_MAX_VALUES} values")
         tests.append(_condition(tag, value, registry, store))
@@ -93,6 +115,11 @@ def _condition(tag: str, value: Any, registry: Registry, store: Store) -> Test:
         return _type_test(tag, value, registry, store)
     if tag in ("lbl", "palb", "clbl"):
         return _related(tag[0] if tag != "lbl" else "", _label_test(value), store)
+    if tag == "lbq":
+        if not isinstance(value, str):
+            raise BadRequest("filter 'lbq' must be a text")
+        query = compile_label_query(value)
+        return lambda resource: query(resource.attributes.get("lbl") or ())
     if tag == "cty":
         wanted = frozenset(value)
         return lambda resource: str(resource.attributes.get("cnf", "")).partition(":")[0] in wanted
@@ -194,6 +221,47 @@ def _attribute_test(entry: Any, registry: Registry) -> Test:
         return pattern.fullmatch(shown) is not None if pattern and isinstance(value, str) else shown == text
 
     return lambda resource: name in resource.attributes and equal(resource.attributes[name])
+
+
+_RELATIONS = {1: geometry.within, 2: geometry.contains, 3: geometry.intersects}
+
+
+def _geo_test(criteria: Mapping[str, Any]) -> Test:
+    kind, coordinates, function = (criteria[tag] for tag in _GEO)
+    relation = _RELATIONS.get(function)
+    if relation is None:
+        raise BadRequest("filter 'gsf' must be 1 (within), 2 (contains) or 3 (intersects)")
+    if type(kind) is not int or not isinstance(coordinates, str):
+        raise BadRequest("filter 'gmty' must be 1 (Point) to 6 (MultiPolygon), 'geom' the text of its coordinates")
+    try:
+        wanted = parse_geometry(kind, coordinates)
+    except BadRequest as error:
+        raise BadRequest(f"filter 'geom': {error.debug}") from error
+
+    def test(resource: Resource) -> bool:
+        location = resource.attributes.get("loc")
+        return location is not None and relation(parse_geometry(location["typ"], location["crd"]), wanted)
+
+    return test
+
+
+def _content_test(criteria: Mapping[str, Any]) -> Test:
+    if criteria["cfs"] != _JSON_PATH:
+        raise BadRequest("filter 'cfs' must be 1 (jsonpath)")
+    if not isinstance(criteria["cfq"], str):
+        raise BadRequest("filter 'cfq' must be a text")
+    query = compile_json_path(criteria["cfq"])
+
+    def test(resource: Resource) -> bool:
+        content = resource.attributes.get("con")
+        if isinstance(content, str):
+            try:
+                content = load_json(content.encode())
+            except BadRequest:
+                return False  # a content that is no JSON has nothing a path could select
+        return content is not None and query(content)
+
+    return test
 
 
 def _as_text(value: Any) -> str:

@@ -86,8 +86,10 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
     """
     criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store)
     if rcn in WITH_CHILDREN:
-        found = search(ctx, resource, criteria, Privilege.RETRIEVE)
+        found = search(ctx, resource, criteria, Privilege.RETRIEVE, by_child=True)
         return _limited(Response(Status.OK, content=with_children(ctx, resource, found, rcn)), found)
+    if criteria.operations:
+        raise NotSupported("filter 'ops' chooses among several resources: send it with discovery or rcn 4, 5, 6 or 8")
     if criteria.has_conditions and not criteria.matches(resource):
         raise NotFound(f"{resource.path!r} does not meet the filter criteria")
     if rcn == ResultContent.ORIGINAL_RESOURCE:

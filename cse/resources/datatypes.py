@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from cse.onem2m.addressing import MAX_ID_LENGTH, is_resource_name
 from cse.onem2m.errors import BadRequest
+from cse.onem2m.geometry import parse_geometry
 from cse.onem2m.timestamps import absolute_time, is_timestamp, parse_duration
 from cse.resources.declare import Check
 
@@ -135,6 +137,19 @@ def _constant(wanted: Any) -> Check:
     return lambda value: None if value == wanted and type(value) is type(wanted) else repr(wanted)
 
 
+def _ip_address(parse: Callable[[str], object], expected: str) -> Check:
+    def check(value: Any) -> str | None:
+        try:
+            if type(value) is str:
+                parse(value)
+                return None
+        except ValueError:
+            pass
+        return expected
+
+    return check
+
+
 def _matching(pattern: re.Pattern[str], expected: str) -> Check:
     def check(value: Any) -> str | None:
         return None if type(value) is str and pattern.fullmatch(value) else expected
@@ -151,7 +166,21 @@ def schedule_entry(value: Any) -> str | None:
     return "a schedule of seven fields 'second minute hour day month weekday year', e.g. '* 0-5 2,6,10 * * * *'"
 
 
+def location(value: Any) -> str | None:
+    """The check of a location: geometry type and coordinates as a text (TS-0004 clause 6.3.5, m2m:geoCoordinates)."""
+    if type(value) is not dict or set(value) != {"typ", "crd"} or type(value["crd"]) is not str:
+        return "an object {typ, crd}, e.g. {'typ': 1, 'crd': '[8.4, 49.0]'}"
+    if type(value["typ"]) is not int:
+        return "an object whose 'typ' is 1 (Point) to 6 (MultiPolygon)"
+    try:
+        parse_geometry(value["typ"], value["crd"], decimals_only=True)
+    except BadRequest as error:
+        return f"a location: {error.debug}"
+    return None
+
+
 _SIMPLE: dict[str, Check] = {
+    "m2m:geoCoordinates": location,
     "ID": _identifier,
     "IDCSR": _identifier,
     "AEID": _identifier,
@@ -178,6 +207,10 @@ _SIMPLE: dict[str, Check] = {
     "dateTime": _timestamp,
     "date": _matching(_DATE, "a date YYYYMMDD"),
     "time": _matching(_TIME, "a time hhmmss"),
+    "imsi": _matching(re.compile(r"\d{5,15}", re.ASCII), "an IMSI of up to 15 digits"),
+    "iccid": _matching(re.compile(r"\d{10,22}", re.ASCII), "an ICCID of up to 22 digits"),
+    "ipv4Address": _ip_address(IPv4Address, "an IPv4 address"),
+    "ipv6Address": _ip_address(IPv6Address, "an IPv6 address"),
     "m2m:roleID": _matching(_ROLE, "a role such as 'name@domain'"),
     "m2m:tokenID": _matching(_ROLE, "a token-ID such as 'name@domain'"),
     "m2m:triggerRecipientID": _non_negative,

@@ -61,7 +61,7 @@ class RequestHooks(Hooks):
         if resource.attributes.get("rs") == _PENDING:
             raise UnableToRecallRequest("the request is pending and cannot be recalled: DELETE it when it is done")
 
-    def accept(self, ctx: Context, base: Resource) -> Response:  # type: ignore[override]
+    def accept(self, ctx: Context, base: Resource) -> Response:
         """Keep a request and acknowledge it with the address of the resource that stands for it.
 
         Raises:
@@ -103,14 +103,12 @@ class RequestHooks(Hooks):
         status = Status.ACCEPTED_NONBLOCKING_SYNC if asked_later else Status.ACCEPTED_NONBLOCKING_ASYNC
         return Response(status, content={"m2m:uri": address})
 
-    def timers(self, ctx: Context, resource: Resource) -> Iterable[tuple[str, float]]:  # type: ignore[override]
+    def timers(self, ctx: Context, resource: Resource) -> Iterable[tuple[str, float]]:
         """A pending request is served at its time, also after a restart."""
         if resource.internal.get("pending") is not None:
             yield _EXECUTE, resource.internal["due_s"]
 
-    def timer_steps(  # type: ignore[override]
-        self, ctx: Context, resource: Resource, kind: str
-    ) -> Generator[Send, Response | None, None]:
+    def timer_steps(self, ctx: Context, resource: Resource, kind: str) -> Generator[Send, Response | None, None]:
         """Serve the request, keep its result, notify whoever is to hear of it."""
         pending = resource.internal.get("pending")
         if pending is None:
