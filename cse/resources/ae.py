@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,6 +15,7 @@ from cse.onem2m.errors import (
 )
 from cse.ports import Resource
 from cse.resources.declare import Context, Hooks, Privilege, declare
+from cse.resources.node_links import relink
 
 _SERIALISATIONS = frozenset(
     {"application/json", "application/cbor", "application/xml", "json", "cbor", "xml"}
@@ -82,9 +84,21 @@ class AeHooks(Hooks):
         resource.attributes["aei"] = resource.ri
         resource.internal["creator"] = resource.ri
 
+    def created(self, ctx: Context, parent: Resource, resource: Resource) -> None:
+        """The node it names hosts it."""
+        relink(ctx, resource, None, resource.attributes.get("nl"))
+
     def check_update(self, ctx: Context, resource: Resource, changes: dict[str, Any]) -> None:
         """Csz and poa must stay usable."""
         _check_lists(changes)
+
+    def updated(self, ctx: Context, resource: Resource, before: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        """It may move to another node."""
+        relink(ctx, resource, before.get("nl"), resource.attributes.get("nl"))
+
+    def deleting(self, ctx: Context, resource: Resource) -> None:
+        """No node hosts it any more."""
+        relink(ctx, resource, resource.attributes.get("nl"), None)
 
 
 def check_app_id(ctx: Context, app_id: str) -> None:
