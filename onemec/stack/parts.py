@@ -129,7 +129,7 @@ def _adapter(config: StackConfig) -> Part:
         *("--outbox", str(config.folder / "outbox.db"), "--listen", f"{LOOPBACK}:{config.ports['adapter']}"),
         *("--discovery", "1s", "--retry-longest", "2s", "--audit", "10s"),
     )
-    return Part("adapter", "Mp1 adapter", f"{config.url('adapter')}/status", command, ("mep", "edge"), wave=1)
+    return Part("adapter", "Mp1 adapter", f"{config.url('adapter')}/status", command, ("edge",), wave=1)
 
 
 def _mec_app(config: StackConfig) -> Part:

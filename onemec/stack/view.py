@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -25,7 +27,10 @@ _BINDINGS = {"mqtt": "MQTT", "coap": "CoAP", "http": "HTTP"}
 _GOOD = frozenset({"ACTIVE", "READY", "up", "running"})
 #: lines around the two lists: title, figures above them, addresses below them, their own borders
 _FIGURES_LINES, _ADDRESS_LINES = 8, 5
-_WIDE = 110
+#: from so many columns on, lists have all of theirs
+_WIDE = 120
+#: in the names of services that are AEs
+_AE_SERVICE = "-ae-"
 
 
 class View:
@@ -83,7 +88,9 @@ class View:
         return line
 
     def _devices(self, figures: Figures) -> Panel:
-        table = _table(("binding", "left"), ("devices", "right"), ("per s", "right"), ("acknowledged", "right"))
+        table = _table(
+            _Column("binding"), _Column("devices", "right"), _Column("per s", "right"), _Column("stored", "right")
+        )
         for binding, title in _BINDINGS.items():
             totals = figures.devices.get("bindings", {}).get(binding)
             rates = figures.rates.get(binding)
@@ -103,8 +110,8 @@ class View:
     def _cloud(self, figures: Figures) -> Panel:
         sync = (figures.adapter or {}).get("sync", {})
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, min_width=16)
+        table.add_column(justify="right", no_wrap=True, overflow="ellipsis", ratio=1)
         edge = "no answer" if figures.edge is None else f"{figures.edge_count():,}"
         cloud = "away" if figures.cloud is None else f"{figures.cloud_count():,}"
         table.add_row("at the edge", _word(edge, figures.edge is not None))
@@ -118,24 +125,24 @@ class View:
         trouble = sync.get("trouble") or (figures.adapter or {}).get("trouble", "")
         if trouble:
             table.add_row(Text("trouble", style="yellow"), Text(str(trouble), style="yellow"))
-        return _panel("edge > cloud, edge > MEC application", table)
+        return _panel("edge > cloud and MEC application", table)
 
     def _addresses(self, width: int) -> RenderableType:
         config = self._config
         addresses = [
-            ("edge CSE", f"{config.url('edge')}/{EDGE_NAME}"),
-            ("cloud IN-CSE", f"{config.url('cloud')}/{IN_NAME}"),
-            ("MEC platform", config.url("mep")),
+            ("edge", f"{config.url('edge')}/{EDGE_NAME}"),
+            ("cloud", f"{config.url('cloud')}/{IN_NAME}"),
+            ("CoAP", config.url("coap", "coap")),
             ("adapter", f"{config.url('adapter')}/status"),
-            ("edge, CoAP", config.url("coap", "coap")),
             ("broker", config.broker_url + (" (ours)" if config.embedded else "")),
+            ("MEC", config.url("mep")),
         ]
-        table = Table.grid(padding=(0, 1))
+        table = Table.grid(padding=(0, 1), expand=True)
         for _ in range(2):
-            table.add_column(style="dim", no_wrap=True)
-            table.add_column(no_wrap=True, min_width=28)
+            table.add_column(style="dim", no_wrap=True, min_width=7)
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for left, right in zip(addresses[::2], addresses[1::2], strict=True):
-            table.add_row(*left, *right)
+            table.add_row(f" {left[0]}", left[1], *right)
         ending = f" Ctrl-C stops everything; logs in {config.folder / 'logs'}"
         return Group(
             Text("─" * width, style="dim"), table, Text(ending, style="dim", no_wrap=True, overflow="ellipsis")
@@ -143,50 +150,82 @@ class View:
 
 
 def _services(figures: Figures, room: int, width: int) -> Panel:
+    """Services of the platform, those of the same name and state as one line."""
     if figures.services is None:
         return _panel("MEC services", Text("the MEC platform does not answer", style="yellow"))
-    columns = [("service", "left"), ("state", "left")]
-    if width >= _WIDE:
-        columns.insert(1, ("transport", "left"))
-    rows = []
+    alike: Counter[tuple[str, str, str]] = Counter()
     for service in figures.services:
-        cells = [str(service.get("serName", "")), str(service.get("state", ""))]
-        if width >= _WIDE:
-            cells.insert(1, str(service.get("transportInfo", {}).get("type", "")))
-        rows.append(cells)
-    active = sum(row[-1] == "ACTIVE" for row in rows)
-    return _panel(f"MEC services: {active} of {len(rows)} ACTIVE", _list(columns, rows, room))
+        transport = service.get("transportInfo", {})
+        alike[str(service.get("serName", "")), str(transport.get("type", "")), str(service.get("state", ""))] += 1
+    active = sum(service.get("state") == "ACTIVE" for service in figures.services)
+    rows = sorted(alike.items(), key=lambda row: (row[0][2] in _GOOD, _AE_SERVICE in row[0][0], row[0][0]))
+    columns = [
+        _Column("service"),
+        _Column("transport", wide=True),
+        _Column("", "right", least=4),
+        _Column("state", least=6),
+    ]
+    cells = [
+        [_end_of(name, 20 if width < _WIDE else 32), transport, f"{count} x" if count > 1 else "", state]
+        for (name, transport, state), count in rows
+    ]
+    return _panel(f"MEC services: {active} of {len(figures.services)} ACTIVE", _list(columns, cells, room, width))
 
 
 def _instances(figures: Figures, room: int, width: int) -> Panel:
+    """Application instances: the CSE, its exposed AEs, and whoever else the platform knows."""
     if figures.adapter is None:
         return _panel("MEC application instances", Text("the adapter does not answer", style="yellow"))
-    columns = [("application instance", "left"), ("phase", "left"), ("service", "left")]
-    if width >= _WIDE:
-        columns.insert(1, ("appInstanceId", "left"))
     adapter = figures.adapter
     state = adapter["services"][0]["state"] if adapter["services"] else ""
-    rows = [_instance("the edge CSE", adapter["app_instance_id"], adapter["mp1"], state, width)]
-    for entry in adapter["exposed"]:
-        name = str(entry["ae"]).rpartition("/")[2]
-        rows.append(_instance(f"AE {name}", entry["app_instance_id"], entry["phase"], entry["state"], width))
-    return _panel(f"MEC application instances: {len(rows)}", _list(columns, rows, room))
+    rows = [["edge CSE", str(adapter["app_instance_id"]), str(adapter["mp1"]), state]]
+    known = {adapter["app_instance_id"], *(entry["app_instance_id"] for entry in adapter["exposed"])}
+    for app in figures.apps or ():
+        if app["appInstanceId"] not in known:
+            rows.append([str(app["appName"]), app["appInstanceId"], "READY" if app["ready"] else "", "none"])
+    exposed = [
+        [f"AE {entry['ae'].rpartition('/')[2]}", entry["app_instance_id"], entry["phase"], entry["state"]]
+        for entry in adapter["exposed"]
+    ]
+    rows += sorted(exposed, key=lambda row: _natural(row[0]))
+    rows.sort(key=lambda row: row[3] in _GOOD or row[3] == "none")
+    for row in rows:
+        row[1] = f"{row[1][:13]}…"  # enough to tell them apart
+    columns = [
+        _Column("instance"),
+        _Column("appInstanceId", wide=True),
+        _Column("phase", least=7),
+        _Column("service", least=7),
+    ]
+    return _panel(f"MEC application instances: {len(rows)}", _list(columns, rows, room, width))
 
 
-def _instance(name: str, number: str, phase: str, state: str, width: int) -> list[str]:
-    return [name, *([str(number)] if width >= _WIDE else []), str(phase), str(state)]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column: its title, how it is justified, its least width, whether only wide terminals show it."""
+
+    title: str
+    justify: Literal["left", "right"] = "left"
+    least: int = 0
+    wide: bool = False
 
 
-def _list(columns: Sequence[tuple[str, Any]], rows: list[list[str]], room: int) -> Table:
-    """Rows, those in trouble first; what does not fit is counted."""
-    table = _table(*columns)
-    ordered = sorted(rows, key=lambda row: (row[-1] in _GOOD, _natural(row[0])))
-    fits = room - 1 if len(ordered) <= room - 1 else room - 2
-    for row in ordered[: max(0, fits)]:
-        table.add_row(*row[:-1], _word(row[-1], row[-1] in _GOOD))
-    if len(ordered) > fits:
-        table.add_row(Text(f"and {len(ordered) - fits} more", style="dim"))
+def _list(columns: Sequence[_Column], rows: Sequence[Sequence[str]], room: int, width: int) -> Table:
+    """Rows as a table, its last column coloured; rows that do not fit are counted."""
+    shown = [place for place, column in enumerate(columns) if width >= _WIDE or not column.wide]
+    table = _table(*(columns[place] for place in shown))
+    fits = room - 1 if len(rows) <= room - 1 else room - 2
+    for row in rows[: max(0, fits)]:
+        *cells, state = (row[place] for place in shown)
+        table.add_row(*cells, _word(state, state in _GOOD))
+    if len(rows) > fits:
+        table.add_row(Text(f"and {len(rows) - fits} more", style="dim"))
     return table
+
+
+def _end_of(text: str, width: int) -> str:
+    """The end of a text that is too long, which tells names with a common beginning apart."""
+    return text if len(text) <= width else f"…{text[1 - width :]}"
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
@@ -194,10 +233,12 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in text.replace("-", " - ").split(" ")]
 
 
-def _table(*columns: tuple[str, Any]) -> Table:
+def _table(*columns: _Column) -> Table:
     table = Table(box=None, expand=True, padding=(0, 1), header_style="dim", pad_edge=False)
-    for title, justify in columns:
-        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
+    for column in columns:
+        table.add_column(
+            column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", min_width=column.least or None
+        )
     return table
 
 
