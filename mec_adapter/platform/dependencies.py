@@ -114,4 +114,4 @@ def single(request: Request, *names: str) -> None:
 
 def listed(values: Iterable[str] | None) -> tuple[str, ...]:
     """Return the values of a parameter that may be repeated, comma-separated, or both."""
-    return tuple(part for value in values or () for part in value.split(",") if part)
+    return tuple(part for value in values or () for part in value.split(","))

@@ -116,13 +116,16 @@ class ServiceRegistry:
             liveness = self._liveness(body, env)
         elif liveness is not None and info["state"] == "ACTIVE" and old["state"] != "ACTIVE":
             liveness = {**liveness, "heard": env.now}
+        only_state = {**old, "state": info["state"]} == info
         new = {**service, "info": info, "liveness": liveness}
+        if not only_state:
+            # What CAPIF published describes the service as it was before.
+            new.pop("capif", None)
         if new == service:
             return service, []
         self._documents.keep(SERVICE, old["serInstanceId"], new)
         if info == old:
             return new, []
-        only_state = {**old, "state": info["state"]} == info
         return new, [ServiceChanged(new, "STATE_CHANGED" if only_state else "ATTRIBUTES_CHANGED")]
 
     def remove(self, services: Sequence[JsonObject]) -> list[Event]:

@@ -11,8 +11,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r
 
 
 def _whole(value: Any) -> Any:
-    """Take 5.0 for 5: JSON does not tell them apart."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Take 5.0 for 5: JSON does not tell them apart. Beyond 2^53 a double is no exact integer any more."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 whole = BeforeValidator(_whole)
@@ -176,6 +176,15 @@ def _as_list(value: Any) -> Any:
 
 class OAuth2Info(Wire):
     """OAuth 2.0 parameters of a transport [MEC 011 8.1.5.4]; one grant type may come without its list."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                present(tokenEndpoint="string"),
+                {"properties": {"grantTypes": {"items": {"const": "OAUTH2_IMPLICIT_GRANT"}}}},
+            ]
+        }
+    )
 
     grantTypes: Annotated[list[GrantType], Field(min_length=1, max_length=4), BeforeValidator(_as_list)]
     tokenEndpoint: Text | None = None

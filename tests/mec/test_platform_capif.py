@@ -132,6 +132,20 @@ async def test_service_changed_on_mp1_is_changed_in_capif_too(mep: Mep) -> None:
     assert (api["apiName"], api[SERVICE_INFO]["state"]) == ("other", "INACTIVE")
 
 
+async def test_published_api_changed_on_mp1_shows_the_change(mep: Mep) -> None:
+    app_id = await mep.app()
+    own = (await mep.post(published(app_id), description(description="mine"))).headers["Location"]
+    path = f"/mec_service_mgmt/v1/applications/{app_id}/services/{own.rpartition('/')[2]}"
+    info = (await mep.get(path)).body
+    await mep.put(path, {**info, "state": "INACTIVE"})
+    api = (await mep.get(own)).body
+    assert (api["description"], api[SERVICE_INFO]["state"]) == ("mine", "INACTIVE")
+    await mep.put(path, service_info(serName="other", version="9", transportInfo=transport(endpoint={"fqdn": ["b"]})))
+    api = (await mep.get(own)).body
+    profile = api["aefProfiles"][0]
+    assert (api["apiName"], profile["versions"], profile["domainName"]) == ("other", [{"apiVersion": "9"}], "b")
+
+
 async def test_transport_extension_is_taken(mep: Mep) -> None:
     extension = {"name": "m", "type": "MB_TOPIC_BASED", "protocol": "MQTT", "version": "5.0", "security": {}}
     profile = {"aefId": "x", "versions": [{"apiVersion": "1"}], "domainName": "a.example", TRANSPORT_INFO: extension}

@@ -204,5 +204,12 @@ async def test_filter_and_fields_of_devices(mep: Mep) -> None:
     assert await ids("filter=(in,gpsi,g0,g2)") == ["d0", "d2"]
     assert await ids("filter=(eq,requestedMecTrafficRule/priority,1);(neq,deviceId,d0)") == ["d1", "d2"]
     assert (await mep.get(f"{DEVICES}?fields=deviceId,gpsi")).body[0] == {"deviceId": "d0", "gpsi": "g0"}
-    for wrong in ("filter=enabled", "filter=(is,enabled,TRUE)", "filter=(eq,enabled)", "fields=imei", "imei=1"):
+    for wrong in (
+        "filter=enabled",
+        "filter=(is,enabled,TRUE)",
+        "filter=(eq,enabled)",
+        "fields=imei",
+        "fields=",
+        "imei=1",
+    ):
         assert (await mep.get(f"{DEVICES}?{wrong}")).status == 400

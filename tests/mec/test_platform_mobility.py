@@ -52,6 +52,12 @@ async def test_registration_life(mep: Mep) -> None:
         assert (await mep.call(method, path, body)).status == 404
 
 
+async def test_number_that_no_integer_can_hold_is_400(mep: Mep) -> None:
+    devices = [{"associateId": {"type": 1e20, "value": "x"}}]
+    answer = await mep.post(SERVICES, registration(deviceInformation=devices))
+    assert answer.status == 400
+
+
 async def test_deregister_task(mep: Mep) -> None:
     own = (await mep.post(SERVICES, {"RegistrationInfo": registration()})).headers["Location"]
     assert (await mep.post(f"{own}/deregister_task")).status == 204

@@ -165,6 +165,7 @@ async def test_query_parameters_choose_services(mep: Mep) -> None:
     assert await _names(mep, "?is_local=true") == ["a", "b", "c"]
     assert await _names(mep, "?is_local=false") == []
     assert await _names(mep, "?ser_name=nobody") == []
+    assert await _names(mep, "?ser_name=") == []
 
 
 @pytest.mark.parametrize(
@@ -555,9 +556,11 @@ async def test_filtering_criteria(
 async def test_filter_on_not_local_services_matches_none_here(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     await _subscribe(mep, app_id, subscriber.url, {"isLocal": False})
-    await mep.service(app_id)
-    assert mep.platform.notifier.waiting() == 0
-    assert subscriber.received == []
+    await mep.service(app_id, serName="first")
+    await _subscribe(mep, app_id, f"{subscriber.url}/end")
+    await mep.service(app_id, serName="end")
+    received = await subscriber.wait_for(1)
+    assert [entry["serviceReferences"][0]["serName"] for entry in received] == ["end"]
 
 
 async def test_filter_by_instance_id(mep: Mep, subscriber: Subscriber) -> None:
