@@ -73,7 +73,7 @@ class Disk:
         class Connection(sqlite3.Connection):
             def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
                 if statement == "COMMIT":
-                    assert disk.gate.wait(20)
+                    assert disk.gate.wait(300)
                     disk.commits += 1
                     if disk.error is not None:
                         raise disk.error
