@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from cse.bindings.coap import BindError as CoapBindError
-from cse.bindings.coap import CoapServer
+from cse.bindings.coap import CoapLimits, CoapServer
+from cse.bindings.coap_blockwise import BlockLimits
 from cse.bindings.coap_client import CoapSender
 from cse.bindings.dialects import Dialects
 from cse.bindings.http import BindError as HttpBindError
@@ -27,8 +28,10 @@ from cse.bindings.http_connections import HttpLimits
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import WebSocketLimits
+from cse.bindings.mqtt_limits import MqttLimits
 from cse.config import CseConfig, split_address
 from cse.core.expiry import expire
+from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
@@ -37,7 +40,7 @@ from cse.delivery import Delivery
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
-from cse.ports import Engine, Env, Outcome, Sender, Steps
+from cse.ports import Engine, Env, Outcome, Send, Sender, Steps
 from cse.registration import Registration
 from cse.resources.registry import load_registry
 from cse.storage import StoreOpenError, open_store
@@ -85,7 +88,7 @@ class Cse:
         self._mounts = dict(mounts or {})
         self._new_id = Identifiers()
         self._senders: dict[str, Sender] = {}
-        self.delivery = Delivery(self._senders, self.serve, config.id)
+        self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered)
         self.dialects = Dialects(config.name)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -153,7 +156,8 @@ class Cse:
             await self._http.start()
         if config.coap:
             host, port = split_address(config.coap)
-            self._coap = CoapServer(self._entry, host, port, lenient=lenient)
+            blocks = BlockLimits(body_bytes=config.max_body_bytes)
+            self._coap = CoapServer(self._entry, host, port, limits=CoapLimits(blocks=blocks), lenient=lenient)
             await self._coap.start()
         if config.mqtt:
             self._mqtt = MqttBinding(
@@ -162,6 +166,7 @@ class Cse:
                 serve=self._serve_mqtt,
                 lenient=lenient,
                 cse_name=config.name,
+                limits=MqttLimits(payload_bytes=config.max_body_bytes, readable_bytes=4 * config.max_body_bytes),
                 sp_id=config.sp_id,
                 may_relay=self._may_relay,
             )
@@ -330,6 +335,11 @@ class Cse:
     async def _do_later(self, later: Callable[[Env], Steps]) -> None:
         await self._settle(await self._drive(later(self._env())))
         self._timers_changed()
+
+    def _delivered(self, send: Send, answer: Response | None) -> None:
+        steps = delivered(self.hosting, self._env(), send, answer)
+        if steps is not None:
+            self._run(self._do_later(lambda env: steps), "answer to a notification")
 
     async def _settle(self, outcome: Outcome) -> None:
         if outcome.ticket:

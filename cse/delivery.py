@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.status import Status
+from cse.polling import CHANNEL_ITSELF, PollingChannels
 from cse.ports import Send, Sender, Unreachable
 
 _log = logging.getLogger("cse.delivery")
@@ -22,6 +23,10 @@ _log = logging.getLogger("cse.delivery")
 RETRY_PAUSES_S = (0.2, 1.0, 3.0)
 #: notifications waiting for one target; beyond, the oldest is dropped and counted
 QUEUE_LENGTH = 10_000
+#: how long a notification waits in a polling channel to be fetched and answered, in seconds
+_CHANNEL_PATIENCE_S = 3600.0
+#: the event category of which only the newest matters (TS-0001 clause 8.1.2)
+_LATEST = 4
 #: entities remembered as reachable over the broker they were heard on
 _REMEMBERED = 100_000
 
@@ -43,14 +48,22 @@ class Delivery:
         senders: sending sides by URL scheme.
         serve_local: serves a request that is for this CSE itself.
         own_id: CSE-ID of this CSE.
+        tell: told of the answer to each notification that has a subject, or of None when there was none.
     """
 
     def __init__(
-        self, senders: Mapping[str, Sender], serve_local: Callable[[Request], Awaitable[Response]], own_id: str
+        self,
+        senders: Mapping[str, Sender],
+        serve_local: Callable[[Request], Awaitable[Response]],
+        own_id: str,
+        tell: Callable[[Send, Response | None], None] = lambda send, answer: None,
     ) -> None:
         self._senders = senders
         self._serve_local = serve_local
         self._own_id = own_id
+        self._tell = tell
+        self._channels = PollingChannels()
+        self._waiting_in_channels: set[asyncio.Task[None]] = set()
         self._queues: dict[str, deque[Send]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
@@ -82,10 +95,20 @@ class Delivery:
 
     def post(self, send: Send) -> None:
         """Queue a notification for its target."""
+        if send.channel:
+            # It waits in the channel: others must not wait behind it, they may be fetched together.
+            task = asyncio.create_task(self._deliver_by_channel(send), name=f"channel {send.channel}")
+            self._waiting_in_channels.add(task)
+            task.add_done_callback(self._waiting_in_channels.discard)
+            return
         target = _target(send)
         queue = self._queues.get(target)
         if queue is None:
             queue = self._queues[target] = deque()
+        if send.request.event_category == _LATEST:
+            for older in [one for one in queue if one.subject == send.subject and one.target == send.target]:
+                queue.remove(older)
+                self._counts["dropped"] += 1
         if len(queue) >= QUEUE_LENGTH:
             queue.popleft()
             self._counts["dropped"] += 1
@@ -96,6 +119,9 @@ class Delivery:
     async def stop(self, grace_s: float) -> None:
         """Give what is queued a last chance, then stop."""
         self._stopping = True
+        for waiting in self._waiting_in_channels:
+            waiting.cancel()
+        await asyncio.gather(*self._waiting_in_channels, return_exceptions=True)
         if self._workers:
             _, late = await asyncio.wait(self._workers.values(), timeout=grace_s)
             for task in late:
@@ -113,8 +139,24 @@ class Delivery:
             if not queue:
                 self._queues.pop(target, None)
 
+    async def _deliver_by_channel(self, send: Send) -> None:
+        try:
+            answer = await self._channels.ask(send.channel, send.request, _CHANNEL_PATIENCE_S)
+        except Unreachable as error:
+            self._counts["failed"] += 1
+            _log.warning("notification to %s not delivered: %s", _target(send), error)
+            self._report(send, None)
+        else:
+            self._counts["sent"] += 1
+            self._report(send, answer)
+
+    def _report(self, send: Send, answer: Response | None) -> None:
+        if send.subject and not send.final:
+            self._tell(send, answer)
+
     async def _deliver(self, send: Send) -> None:
         reason = ""
+        answer: Response | None = None
         for pause_s in (0.0, *RETRY_PAUSES_S):
             if pause_s:
                 if self._stopping:
@@ -127,14 +169,21 @@ class Delivery:
                 continue
             if answer.status.is_success or answer.status.is_accepted:
                 self._counts["sent"] += 1
+                self._report(send, answer)
                 return
             reason = f"it answered {int(answer.status)} {answer.status.name}"
             if answer.status is not Status.TARGET_NOT_REACHABLE:
                 break
         self._counts["failed"] += 1
         _log.warning("notification to %s not delivered: %s", _target(send), reason)
+        unreached = answer is None or answer.status is Status.TARGET_NOT_REACHABLE
+        self._report(send, None if unreached else answer)
 
     async def _attempt(self, send: Send) -> Response:
+        if send.receiver == CHANNEL_ITSELF:
+            return await self._channels.serve(send)
+        if send.channel:
+            return await self._channels.ask(send.channel, send.request, send.timeout_s)
         if send.receiver == self._own_id and not send.urls:
             return await self._serve_local(send.request)
         urls = send.urls or self._live_channel(send.receiver)

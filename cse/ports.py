@@ -274,8 +274,8 @@ class Send:
         target: the notification target as the subject names it, for that feedback.
         channel: resource-ID of the polling channel through which the receiver fetches requests when no URL reaches
             it; "" without one. With ``receiver`` "pcu" the request is for the channel itself: a RETRIEVE waits (at
-            most ``timeout_s``) until requests are queued and takes them, a NOTIFY hands an answer to the one who
-            waits for it.
+            most ``timeout_s``) until requests are queued and takes the first, or with a content all of them; a NOTIFY
+            hands an answer to the one who waits for it. The shell always answers such a request.
         resume_at_s: nothing is sent: resume the procedure with None at this instant, seconds since the epoch; 0: send.
     """
 

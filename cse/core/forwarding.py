@@ -60,13 +60,15 @@ def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, R
         credential="",
         peer_address="",
     )
+    poa = _points_of_access(hop)
     answer = yield Send(
         onward,
-        urls=tuple(hop.attributes.get("poa") or ()),
+        urls=poa,
         receiver=hop_id,
         exact_url=False,
         serialisation=_serialisation(hop),
         timeout_s=ctx.settings.request_timeout_s,
+        channel="" if poa else _channel(ctx, hop),
     )
     if answer is None:
         raise TargetNotReachable(f"CSE {hop_id!r} does not answer: try again later")
@@ -158,20 +160,37 @@ def _to_ae(ctx: Asking, request: Request, entity: Resource, subject: str, final:
         timeout_s=ctx.settings.request_timeout_s,
         subject=subject,
         final=final,
+        channel="" if poa else _channel(ctx, entity),
     )
+
+
+def _points_of_access(entity: Resource) -> tuple[str, ...]:
+    if entity.attributes.get("rr") is False:
+        return ()
+    return tuple(url for url in entity.attributes.get("poa") or () if is_url(url))
+
+
+def _channel(ctx: Asking, entity: Resource) -> str:
+    """The polling channel of an entity that cannot be reached otherwise, "" when it has none."""
+    for number in ctx.registry.holding_requests:
+        for channel in ctx.store.children(entity.ri, number):
+            return channel.ri
+    return ""
 
 
 def _to_cse(ctx: Asking, request: Request, hop: Resource, to: str, subject: str, final: bool) -> Send:
     common = [version for version in hop.attributes.get("srv") or () if version in ctx.settings.releases]
+    poa = _points_of_access(hop)
     return Send(
         replace(request, to=to, release=common[-1] if common else request.release),
-        tuple(hop.attributes.get("poa") or ()),
+        poa,
         hop.attributes["csi"],
         exact_url=False,
         serialisation=_serialisation(hop),
         timeout_s=ctx.settings.request_timeout_s,
         subject=subject,
         final=final,
+        channel="" if poa else _channel(ctx, hop),
     )
 
 

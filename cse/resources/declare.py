@@ -225,6 +225,9 @@ class Hooks:
     #: takes a non-blocking request (rt 1 and 2) to be served later, gets the CSEBase; the one type that keeps them has it
     accept: Callable[[Context, Resource], Response] | None = None
 
+    #: requests for the parent of such a resource wait there to be fetched while the parent cannot be reached
+    holds_requests: bool = False
+
     #: told of every plain resource that is gone, of whatever type; None: not interested
     resource_gone: Callable[[Context, Resource], None] | None = None
 
