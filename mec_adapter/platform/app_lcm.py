@@ -12,7 +12,7 @@ from mec_adapter.platform.http import PlatformRoute, answer
 from mec_adapter.platform.wire import SelfLinks, Wire
 
 API = "app_lcm"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
 
 
 class InstantiatedAppState(Wire):

@@ -33,7 +33,7 @@ from mec_adapter.platform.problems import BadRequest
 from mec_adapter.platform.wire import SubscriptionLinkList
 
 API = "mec_app_support"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
 
 TrafficRuleId = Annotated[str, Path(alias="trafficRuleId")]
 DnsRuleId = Annotated[str, Path(alias="dnsRuleId")]

@@ -22,7 +22,7 @@ from mec_adapter.platform.services import ServiceQuery
 from mec_adapter.platform.shell import Platform
 
 SCOPE = "capif"
-router = APIRouter(route_class=PlatformRoute, tags=[SCOPE], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[SCOPE])
 
 ApiId = Annotated[str, Path(alias="serviceApiId")]
 SubscriptionId = Annotated[str, Path(alias="subscriptionId")]

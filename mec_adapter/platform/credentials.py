@@ -14,7 +14,7 @@ from mec_adapter.platform.http import PlatformRoute, answer, created, no_content
 from mec_adapter.platform.problems import Problem
 from mec_adapter.platform.wire import Text, Wire
 
-router = APIRouter(route_class=PlatformRoute, prefix="/mep/v1", strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, prefix="/mep/v1")
 
 Scope = Literal[
     "mec_app_support",

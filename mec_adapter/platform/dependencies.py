@@ -34,7 +34,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "model": ProblemDetails,
             "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
         }
-        for status in sorted({400, 401, 403, 404, 429, *statuses})
+        for status in sorted({400, 401, 403, 404, 414, 429, *statuses})
     }
 
 

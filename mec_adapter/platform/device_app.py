@@ -12,7 +12,7 @@ from mec_adapter.platform.http import PlatformRoute, answer, created, no_content
 from mec_adapter.platform.problems import BadRequest
 
 API = "dev_app"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
 
 
 Names = Annotated[list[str], Query(default_factory=list)]

@@ -10,7 +10,7 @@ from mec_adapter.platform.http import PlatformRoute, answer, created, entity_tag
 from mec_adapter.platform.wire import EndPointInfo, Text, Wire
 
 API = "fed_enablement"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
 
 
 class SystemInfoPost(Wire):

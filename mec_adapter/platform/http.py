@@ -19,6 +19,7 @@ from mec_adapter.platform.validation import explain
 
 _LOG = logging.getLogger(__name__)
 _MAX_DEPTH = 32
+_MAX_URI = 8192
 _INT64 = 2**63
 
 PROBLEM_TYPE = "application/problem+json"
@@ -161,6 +162,12 @@ def check_query(request: Request, known: Iterable[str]) -> None:
             raise BadRequest(f"query parameter {name[:64]!r} is unknown here; {hint}")
 
 
+def _check_length(request: Request) -> None:
+    length = len(request.scope.get("raw_path", b"")) + len(request.scope["query_string"])
+    if length > _MAX_URI:
+        raise Problem(414, f"the URI has {length} characters; send at most {_MAX_URI}, e.g. fewer query parameters")
+
+
 def _check_content_type(request: Request) -> None:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given and given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
@@ -180,7 +187,11 @@ class PlatformRoute(APIRoute):
         async def run(request: Request) -> Response:
             gate = cast(Gate, request.app.state.platform)
             gate.admit(request, scope)
+            _check_length(request)
             check_query(request, known)
+            if has_body and "content-type" not in request.headers:
+                # A body without a media type is taken for JSON: many small clients send none.
+                request.scope["headers"] = [*request.scope["headers"], (b"content-type", b"application/json")]
             own = PlatformRequest(request, gate.max_body_bytes)
             if has_body:
                 _check_content_type(own)

@@ -12,7 +12,7 @@ from mec_adapter.platform.problems import BadRequest
 from mec_adapter.platform.selectors import FILTER_PATTERN, matching, only, parse_filter
 
 API = "iots"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
 
 DEVICE_FIELDS = (
     "deviceMetadata",

@@ -31,8 +31,8 @@ from mec_adapter.platform.problems import BadRequest
 from mec_adapter.platform.shell import Platform
 
 API = "location"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
-commands = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1", strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
+commands = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1")
 
 _MARK = {"X-Location-Source": SIMULATED}
 ZoneId = Annotated[str, Path(alias="zoneId")]

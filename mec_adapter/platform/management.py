@@ -24,7 +24,7 @@ from mec_adapter.platform.management_models import (
 from mec_adapter.platform.problems import BadRequest, Conflict
 from mec_adapter.platform.shell import Platform
 
-router = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1", strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1")
 
 
 def managed_app(descriptor: JsonObject, owner: str | None, env: Env) -> JsonObject:

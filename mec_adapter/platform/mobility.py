@@ -27,8 +27,8 @@ from mec_adapter.platform.pattern_subscriptions import shown
 from mec_adapter.platform.shell import Platform
 
 API = "amsi"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
-commands = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1", strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
+commands = APIRouter(route_class=PlatformRoute, tags=[OPERATOR_SCOPE], prefix="/mep/v1")
 
 _TYPES = {"mobility_proc": "MobilityProcedureSubscription", "adj_app_info": "AdjacentAppInfoSubscription"}
 

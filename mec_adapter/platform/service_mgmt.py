@@ -33,7 +33,7 @@ from mec_adapter.platform.services import ServiceQuery
 from mec_adapter.platform.wire import SERIALIZERS, TRANSPORT_TYPES, SubscriptionLinkList, TransportInfo
 
 API = "mec_service_mgmt"
-router = APIRouter(route_class=PlatformRoute, tags=[API], strict_content_type=False)
+router = APIRouter(route_class=PlatformRoute, tags=[API])
 
 ServiceId = Annotated[str, Path(alias="serviceId", description="serInstanceId of the service")]
 SubscriptionId = Annotated[str, Path(alias="subscriptionId")]
@@ -110,7 +110,7 @@ def check_strict(body: JsonObject, posted: bool) -> None:
         raise BadRequest("attribute transportInfo: a REST_HTTP transport has protocol HTTP and endpoint.uris")
 
 
-@router.get("/services", response_model=list[ServiceInfo], responses=errors(414))
+@router.get("/services", response_model=list[ServiceInfo], responses=errors())
 async def list_services(request: Request, platform: PlatformDep, query: QueryDep) -> Response:
     """Return the services available on the platform, with query parameters to choose among them."""
     root = api_root(request, platform, API)
@@ -129,7 +129,7 @@ async def list_transports(request: Request, platform: PlatformDep) -> Response:
     return answer(platform.transports(request))
 
 
-@router.get("/applications/{appInstanceId}/services", response_model=list[ServiceInfo], responses=errors(414))
+@router.get("/applications/{appInstanceId}/services", response_model=list[ServiceInfo], responses=errors())
 async def list_app_services(request: Request, platform: PlatformDep, app_id: ReadyAppId, query: QueryDep) -> Response:
     """Return the services an application instance produces."""
     root = api_root(request, platform, API)

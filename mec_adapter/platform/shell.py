@@ -71,6 +71,7 @@ class Platform:
         rule = address_rule(config.callback_networks, is_loopback(config.host))
         self.notifier = Notifier(config.notifications, rule, time.time)
         self.rate = RateLimit(config.requests_per_s, config.request_burst)
+        self.can_store = True
         self._writing = asyncio.Lock()
         self._pending: list[SubscriptionEnded | Delivery] = []
         self._woken = asyncio.Event()
@@ -202,7 +203,9 @@ class Platform:
                 self._woken.set()
                 try:
                     await asyncio.to_thread(self._store.save, changes)
+                    self.can_store = True
                 except sqlite3.Error as error:
+                    self.can_store = False
                     self.documents.put_back(changes)
                     _LOG.error("cannot store: %s", error)
                     raise Problem(

@@ -1,4 +1,4 @@
-"""A page for people at `/`: what runs on the platform; no scripts, nothing from elsewhere, every value escaped."""
+"""A page for people at `/`, without scripts and with every value escaped; `/health` for supervisors."""
 
 import base64
 import binascii
@@ -35,6 +35,12 @@ th { border-bottom: 2px solid #9aa7b4; } td { border-bottom: 1px solid #dde3e9; 
   body { background: #12171d; color: #dfe6ee; } td { border-color: #2a333d; } .warning { color: #1c2530; }
 }
 """
+
+
+@router.get("/health", include_in_schema=False)
+async def health(platform: PlatformDep) -> Response:
+    """Say whether the platform can do its work, for supervisors: 200, or 503 while it cannot store changes."""
+    return PlainTextResponse("ok\n", 200) if platform.can_store else PlainTextResponse("cannot store changes\n", 503)
 
 
 @router.get("/status.css", include_in_schema=False)

@@ -100,6 +100,11 @@ async def test_body_that_is_too_long_is_413(start_mep: StartMep) -> None:
         assert (await mep.post(path, service_info())).status == 201
 
 
+async def test_uri_that_is_too_long_is_414(mep: Mep) -> None:
+    is_problem(await mep.get(f"/mec_service_mgmt/v1/services?ser_name={'x' * 9000}"), 414)
+    assert (await mep.get(f"/mec_service_mgmt/v1/services?ser_name={'x' * 4000}")).status == 200
+
+
 async def test_unknown_attributes_are_ignored(mep: Mep) -> None:
     info = await mep.service(await mep.app(), fromTheFuture={"a": 1})
     assert "fromTheFuture" not in info

@@ -259,6 +259,7 @@ async def test_transport_of_the_platform_names_the_token_endpoint(start_mep: Sta
 
 async def test_status_page_asks_for_the_operator(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
+        assert (await mep.get("/health")).status == 200
         refused = await mep.get("/")
         assert refused.status == 401
         assert refused.headers["WWW-Authenticate"].startswith("Basic")

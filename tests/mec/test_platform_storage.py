@@ -101,11 +101,13 @@ async def test_change_that_cannot_be_stored_is_503_and_no_notification_goes_out(
     refused = await mep.post(path, service_info(serName="first"))
     assert (refused.status, refused.headers["Content-Type"]) == (503, "application/problem+json")
     assert refused.headers["Retry-After"]
+    assert (await mep.get("/health")).status == 503
     assert (await mep.get("/mec_service_mgmt/v1/services")).status == 200
     assert subscriber.received == []
     failing = False
     assert (await mep.post(path, service_info(serName="second"))).status == 201
     await subscriber.wait_for(1)
+    assert (await mep.get("/health")).status == 200
 
 
 def test_put_back_changes_do_not_hide_newer_ones() -> None:
