@@ -149,10 +149,10 @@ def _to_ae(ctx: Asking, request: Request, entity: Resource, subject: str, final:
     to = sp_relative(entity.ri, ctx.settings.cse_id)
     common = [version for version in entity.attributes.get("srv") or () if version in ctx.settings.releases]
     addressed = replace(request, to=to, release=common[-1] if common else request.release)
-    poa = tuple(url for url in entity.attributes.get("poa") or () if is_url(url))
+    poa = _points_of_access(entity)
     return Send(
         addressed,
-        poa if entity.attributes.get("rr") is not False else (),
+        poa,
         # An AE registered here is known by its stem on its registrar's broker (TS-0010 clause 6.4).
         entity.ri,
         exact_url=True,

@@ -1,0 +1,162 @@
+"""pollingChannel: who may have one, and what goes through it (TS-0001 clause 9.6.21, 10.2.5.13)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from cse.app import Cse
+from cse.onem2m.primitives import Operation, Request, Response
+from cse.onem2m.status import Status
+from cse.storage.memory import MemoryStore
+from tests.client.running import running_cse
+from tests.core.world import World
+
+CHANNEL = "cse-in/ae/pch"
+
+
+def channel(world: World, originator: str = "Cae", parent: str = "cse-in/ae", **attributes: Any) -> Response:
+    """Create a polling channel."""
+    return world.create(parent, 15, {"m2m:pch": {"rn": "pch", **attributes}}, originator)
+
+
+def test_only_the_entity_itself_has_a_channel_and_one(world: World) -> None:
+    world.ae(rr=False)
+    assert channel(world, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
+    assert channel(world, parent="cse-in", originator="CAdmin").status is Status.INVALID_CHILD_RESOURCE_TYPE
+    assert channel(world).content["m2m:pch"]["rqag"] is False
+    assert channel(world, rn="second").status is Status.BAD_REQUEST
+    for ask in (world.retrieve, world.delete):
+        assert ask(CHANNEL, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
+    assert world.retrieve(f"{CHANNEL}/pcu", "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
+    assert world.update(CHANNEL, {"m2m:pch": {"rqag": True}}, "Cae").status is Status.UPDATED
+    assert world.delete(CHANNEL, "Cae").status is Status.DELETED
+    assert world.retrieve(f"{CHANNEL}/pcu", "Cae").status is Status.NOT_FOUND
+
+
+def test_pcu_can_be_retrieved_and_notified_only(world: World) -> None:
+    world.ae(rr=False)
+    channel(world)
+    assert world.delete(f"{CHANNEL}/pcu", "Cae").status is Status.OPERATION_NOT_ALLOWED
+    assert world.update(f"{CHANNEL}/pcu", {"m2m:pch": {}}, "Cae").status is Status.OPERATION_NOT_ALLOWED
+    assert world.notify(f"{CHANNEL}/pcu", {"m2m:sgn": {}}, "Cae").status is Status.BAD_REQUEST
+
+
+def test_requests_for_an_entity_without_point_of_access_go_to_its_channel(world: World) -> None:
+    world.ae(rr=False, poa=["http://127.0.0.1:9999/"])
+    ri = channel(world).content["m2m:pch"]["ri"]
+    world.notify("cse-in/ae", {"m2m:sgn": {"sur": "x"}}, "Cae")
+    assert (world.sent[-1].urls, world.sent[-1].channel) == ((), ri)
+    world.update("cse-in/ae", {"m2m:ae": {"rr": True}}, "Cae")
+    world.notify("cse-in/ae", {"m2m:sgn": {"sur": "x"}}, "Cae")
+    assert (world.sent[-1].urls, world.sent[-1].channel) == (("http://127.0.0.1:9999/",), "")
+
+
+# --- held for real: the shell -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def cse() -> AsyncIterator[Cse]:
+    """A running CSE with an AE that cannot be reached, its channel, and another AE."""
+    async with running_cse(MemoryStore(), coap="off") as running:
+        for originator, name in (("Cae", "ae"), ("Cother", "other")):
+            body = {"m2m:ae": {"rn": name, "api": "Ntest", "rr": False, "srv": ["3"]}}
+            created = await ask(running, Operation.CREATE, "cse-in", originator, resource_type=2, content=body)
+            assert created.status is Status.CREATED
+        made = await ask(running, Operation.CREATE, "cse-in/ae", resource_type=15, content={"m2m:pch": {"rn": "pch"}})
+        assert made.status is Status.CREATED
+        yield running
+
+
+async def ask(cse: Cse, operation: Operation, to: str, originator: str = "Cae", **fields: Any) -> Response:
+    """Serve a request as if it had come over a binding."""
+    ask.number = getattr(ask, "number", 0) + 1  # type: ignore[attr-defined]
+    request = Request(operation, to, originator, f"p{ask.number}", release="3", **fields)  # type: ignore[attr-defined]
+    return await cse.serve(request)
+
+
+async def poll(cse: Cse, milliseconds: int = 5000, originator: str = "Cae") -> Response:
+    """Poll for a while."""
+    return await ask(cse, Operation.RETRIEVE, f"{CHANNEL}/pcu", originator, request_expiration=milliseconds)
+
+
+async def answer(cse: Cse, primitive: dict[str, Any], status: int = 2000, **more: Any) -> Response:
+    """Answer what a poll brought."""
+    content = {"m2m:rsp": {"rsc": status, "rqi": primitive["rqi"], **more}}
+    return await ask(cse, Operation.NOTIFY, f"{CHANNEL}/pcu", content=content)
+
+
+async def test_empty_poll_ends_when_its_time_is_up(cse: Cse) -> None:
+    assert (await poll(cse, 50)).status is Status.REQUEST_TIMEOUT
+
+
+async def test_verification_through_the_channel(cse: Cse) -> None:
+    body = {
+        "m2m:acp": {
+            "rn": "acp",
+            "pv": {"acr": [{"acor": ["Cother"], "acop": 16}]},
+            "pvs": {"acr": [{"acor": ["CAdmin"], "acop": 63}]},
+        }
+    }
+    assert (await ask(cse, Operation.CREATE, "cse-in", "CAdmin", resource_type=1, content=body)).status.is_success
+    allow = {"m2m:ae": {"acpi": ["cse-in/acp"]}}
+    assert (await ask(cse, Operation.UPDATE, "cse-in/ae", content=allow)).status is Status.UPDATED
+    for status, expected in ((4103, Status.SUBSCRIPTION_VERIFICATION_INITIATION_FAILED), (2000, Status.CREATED)):
+        polling = asyncio.create_task(poll(cse))
+        creating = asyncio.create_task(
+            ask(
+                cse,
+                Operation.CREATE,
+                "cse-in/other",
+                "Cother",
+                resource_type=23,
+                content={"m2m:sub": {"nu": ["Cae"], "enc": {"net": [1]}}},
+            )
+        )
+        fetched = (await polling).content["m2m:rqp"]
+        assert fetched["op"] == 5
+        assert fetched["to"] == "/id-in/Cae"
+        assert fetched["pc"]["m2m:sgn"]["vrq"] is True
+        assert (await answer(cse, fetched, status)).status is Status.OK
+        assert (await creating).status is expected
+
+
+async def test_notifications_wait_until_they_are_fetched_in_order(cse: Cse) -> None:
+    content = {"m2m:sub": {"rn": "sub", "nu": ["Cae"], "enc": {"net": [3]}}}
+    await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=23, content=content)
+    for name in ("one", "two", "three"):
+        body = {"m2m:cnt": {"rn": name}}
+        assert (await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=3, content=body)).status is Status.CREATED
+    first = (await poll(cse)).content["m2m:rqp"]
+    assert first["pc"]["m2m:sgn"]["nev"]["rep"]["m2m:cnt"]["rn"] == "one"
+    assert (await answer(cse, first)).status is Status.OK
+    assert (await answer(cse, first)).status is Status.BAD_REQUEST  # nobody waits any more
+    await ask(cse, Operation.UPDATE, CHANNEL, content={"m2m:pch": {"rqag": True}})
+    rest = (await poll(cse)).content["m2m:agrp"]["m2m:rqp"]
+    assert [one["pc"]["m2m:sgn"]["nev"]["rep"]["m2m:cnt"]["rn"] for one in rest] == ["two", "three"]
+    assert (await poll(cse, 50)).status is Status.REQUEST_TIMEOUT
+
+
+async def test_parallel_polls_are_served_in_turn(cse: Cse) -> None:
+    polls = [asyncio.create_task(poll(cse)) for _ in range(2)]
+    await asyncio.sleep(0)
+    notes = [
+        asyncio.create_task(ask(cse, Operation.NOTIFY, "cse-in/ae", content={"m2m:sgn": {"sur": str(number)}}))
+        for number in range(2)
+    ]
+    fetched = [response.content["m2m:rqp"] for response in await asyncio.gather(*polls)]
+    assert [one["pc"]["m2m:sgn"]["sur"] for one in fetched] == ["0", "1"]
+    for one in fetched:
+        await answer(cse, one, pc={"m2m:dbg": one["rqi"]})
+    assert [response.status for response in await asyncio.gather(*notes)] == [Status.OK, Status.OK]
+    assert (await notes[0]).content == {"m2m:dbg": fetched[0]["rqi"]}
+
+
+async def test_strangers_cannot_poll_or_answer(cse: Cse) -> None:
+    assert (await poll(cse, 50, "Cother")).status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
+    content = {"m2m:rsp": {"rsc": 2000, "rqi": "x"}}
+    stranger = await ask(cse, Operation.NOTIFY, f"{CHANNEL}/pcu", "Cother", content=content)
+    assert stranger.status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
