@@ -13,22 +13,22 @@ from typing import Any
 from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.status import Status
 from mec_adapter import lifecycle
-from mec_adapter.app_instance import AppInstance, Dialect, InstanceOptions, Wanted
+from mec_adapter.app_instance import AppInstance, InstanceOptions, Wanted
 from mec_adapter.cloud_sync import CloudSync
 from mec_adapter.config import AdapterConfig, AdapterStartError, check
 from mec_adapter.exposure import Exposure
 from mec_adapter.ipe import Ipe
-from mec_adapter.lifecycle import Phase
 from mec_adapter.link import Link
 from mec_adapter.listener import Listener
 from mec_adapter.mapping import app_info, category, cse_services, iot_platform_info
-from mec_adapter.mp1 import app_support, iots, service_mgmt
+from mec_adapter.mirror import Mirror
 from mec_adapter.mp1.app_support import termination_of
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error, Mp1Problem
 from mec_adapter.mp1.service_mgmt import ACTIVE, INACTIVE, references_of
 from mec_adapter.mp1.types import JsonObject
 from mec_adapter.outbox import OutboxError
+from mec_adapter.own_services import Dialect
 from mec_adapter.profile import CseProfile, cse_app_id, cse_profile
 from mec_adapter.status import AdapterStatus, ServiceStatus, SyncStatus
 
@@ -85,7 +85,6 @@ class Adapter:
         self._poll = asyncio.Event()
         self._instance_task: asyncio.Task[None] | None = None
         self._counts: Counter[str] = Counter()
-        self._mec_trouble = ""
         self._has_iot_api = True
 
     @property
@@ -311,7 +310,10 @@ class Adapter:
         self._instance_task = asyncio.create_task(self._instance.run(), name="mp1")
         if config.mirror:
             self._ipe = Ipe(self._edge, config.ae_name, profile.cse_id)
-            self._run(self._mirror_for_ever(mp1, self._ipe), "mirror")
+            own = iot_platform_info(profile, self._mapping)
+            own_id = own["iotPlatformId"] if own is not None else ""
+            mirror = Mirror(mp1, self._ipe, self._poll, config.poll_s, own_id, self._describe_instance)
+            self._run(mirror.run(), "mirror")
 
     def _services_changed(self) -> None:
         if self._instance is not None:
@@ -334,7 +336,8 @@ class Adapter:
         if info is None:
             return
         try:
-            await self._mp1.put_iot_platform(info)
+            if await self._mp1.put_iot_platform(info) and self._exposure is not None:
+                self._exposure.renew_devices()
         except Mp1Problem as error:
             if error.status not in (404, 405, 501):
                 raise
@@ -370,53 +373,9 @@ class Adapter:
         with suppress(RequestFailed, Unreachable):
             await ipe.event(body)
 
-    async def _mirror_for_ever(self, mp1: Mp1Client, ipe: Ipe) -> None:
-        """Show the platform's services in the tree, when told and every now and then."""
-        while True:
-            try:
-                await ipe.mirror(await mp1.services())
-                await ipe.platform(await self._describe_platform(mp1))
-                if self._has_iot_api:
-                    await ipe.devices(await self._foreign_devices(mp1))
-                self._mec_trouble = ""
-            except (Mp1Error, RequestFailed, Unreachable) as error:
-                if not self._mec_trouble:
-                    _log.info("mirror: %s: trying again", error)
-                self._mec_trouble = str(error)
-            except Exception:
-                _log.exception("mirror")
-            pause = self._config.poll_s if not self._mec_trouble else min(5.0, self._config.poll_s)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._poll.wait(), pause)
-            self._poll.clear()
-
-    async def _describe_platform(self, mp1: Mp1Client) -> JsonObject:
-        transports: Any = []
-        with suppress(Mp1Problem):
-            transports = (await mp1.call(service_mgmt.API, service_mgmt.TRANSPORTS)).body
-        timing: JsonObject = {}
-        with suppress(Mp1Problem):
-            caps = (await mp1.call(app_support.API, app_support.TIMING_CAPS)).body or {}
-            timing = {key: value for key, value in caps.items() if key != "timeStamp"}
-        state = self._instance.state if self._instance is not None else None
-        return {
-            "apiRoot": mp1.root_url,
-            "profile": self._profile_name(),
-            "appInstanceId": state.app_id if state is not None else "",
-            "state": state.phase.value if state is not None else "",
-            "transports": transports,
-            "timing": timing,
-        }
-
-    async def _foreign_devices(self, mp1: Mp1Client) -> list[JsonObject]:
-        assert self._profile is not None
-        own = iot_platform_info(self._profile, self._mapping)
-        own_id = own["iotPlatformId"] if own is not None else None
-        try:
-            devices = (await mp1.call(iots.API, iots.DEVICES)).body or []
-        except Mp1Problem:
-            return []
-        return [device for device in devices if device.get("requestedIotPlatformId") != own_id]
+    def _describe_instance(self) -> JsonObject:
+        state = self._instance.state if self._instance is not None else lifecycle.Lifecycle()
+        return {"profile": self._profile_name(), "appInstanceId": state.app_id, "state": state.phase.value}
 
     def _profile_name(self) -> str:
         return "sandbox" if self._dialect.sandbox else "spec"
@@ -439,8 +398,3 @@ class Adapter:
             sync=self._sync.status() if self._sync is not None else SyncStatus(),
             trouble=state.trouble,
         )
-
-    @property
-    def terminated(self) -> bool:
-        """Whether MEC has ended the CSE's application instance."""
-        return self._instance is not None and self._instance.state.phase is Phase.TERMINATED

@@ -9,20 +9,21 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mec_adapter import lifecycle
 from mec_adapter.lifecycle import Action, Event, Failed, Lifecycle, Phase, Service, Tick, due, step
-from mec_adapter.mapping import app_id_of, differs, onem2m_of, transport_id_of
+from mec_adapter.mapping import app_id_of, transport_id_of
 from mec_adapter.mp1 import app_support, service_mgmt
 from mec_adapter.mp1.app_support import AppInfo
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error, Mp1Problem
 from mec_adapter.mp1.service_mgmt import ServiceInfo
 from mec_adapter.mp1.types import Api, JsonObject
+from mec_adapter.own_services import Dialect, OwnServices
 
 _log = logging.getLogger("mec_adapter.mp1")
 
@@ -36,21 +37,6 @@ class Wanted:
 
     info: AppInfo
     services: tuple[ServiceInfo, ...]
-
-
-@dataclass(slots=True)
-class Dialect:
-    """How the platform deviates, found out on the way; shared by all instances.
-
-    Attributes:
-        sandbox: only the state of a service may change, and PUT must echo what GET gave.
-        heartbeats: livenessInterval is accepted.
-        detect: whether deviations may be concluded from answers.
-    """
-
-    sandbox: bool = False
-    heartbeats: bool = True
-    detect: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +94,7 @@ class AppInstance:
         self._name = name
         self._client = client
         self._wanted = wanted
-        self._dialect = dialect
+        self._registry = OwnServices(name, client, dialect)
         self._options = options
         self._clock = clock
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -263,67 +249,11 @@ class AppInstance:
     # --- services --------------------------------------------------------------------------------------------
 
     async def _reconcile(self, app_id: str) -> Event:
-        wanted = {transport_id_of(service): service for service in self._wanted().services}
-        kept: dict[str, Mapping[str, Any]] = {}
-        for shown in await self._client.own_services(app_id):
-            key = transport_id_of(shown)
-            if key in wanted and key not in kept:
-                kept[key] = shown
-            elif key in wanted or onem2m_of(shown):
-                # A second registration (an answer was lost), or what is no longer wanted. Others' are left alone.
-                await self._client.remove_service(app_id, str(shown.get("serInstanceId", "")))
-        result = []
-        for key, service in wanted.items():
-            if key not in kept:
-                kept[key] = await self._add(app_id, service)
-            elif differs(service, kept[key]):
-                kept[key] = await self._replace(app_id, service, kept[key])
-            result.append(_registered(key, service, kept[key]))
+        services = await self._registry.reconcile(app_id, self._wanted().services)
         await self._subscribe(app_id)
         if self._options.also is not None:
             await self._options.also(app_id)
-        return lifecycle.Reconciled(tuple(result))
-
-    async def _add(self, app_id: str, service: ServiceInfo) -> ServiceInfo:
-        try:
-            return await self._client.add_service(app_id, self._offered(service))
-        except Mp1Problem as error:
-            if error.status != 400 or "livenessInterval" not in self._offered(service) or not self._dialect.detect:
-                raise
-        # Peers of V2.1.1 know no heartbeats.
-        self._dialect.heartbeats = False
-        return await self._client.add_service(app_id, self._offered(service))
-
-    def _offered(self, service: ServiceInfo) -> ServiceInfo:
-        if self._dialect.heartbeats and not self._dialect.sandbox:
-            return service
-        return cast(ServiceInfo, {key: value for key, value in service.items() if key != "livenessInterval"})
-
-    async def _replace(self, app_id: str, service: ServiceInfo, shown: Mapping[str, Any]) -> ServiceInfo:
-        service_id = str(shown.get("serInstanceId", ""))
-        for attempt in (1, 2):
-            current = await self._client.read_service(app_id, service_id)
-            body = self._offered(service)
-            if self._dialect.sandbox:
-                body = cast(ServiceInfo, {**current.body, "state": service["state"]})
-                if differs(service, body):
-                    return await self._recreate(app_id, service_id, service)
-            elif "livenessInterval" in current.body:
-                body = cast(ServiceInfo, {**body, "livenessInterval": current.body["livenessInterval"]})
-            try:
-                return await self._client.replace_service(app_id, service_id, body, current.etag)
-            except Mp1Problem as error:
-                if error.status == 412 and attempt == 1:
-                    continue
-                if error.status != 400 or self._dialect.sandbox or not self._dialect.detect:
-                    raise
-                _log.info("%s: the platform lets only the state of a service change: profile sandbox", self._name)
-                self._dialect.sandbox = True
-        return await self._recreate(app_id, service_id, service)
-
-    async def _recreate(self, app_id: str, service_id: str, service: ServiceInfo) -> ServiceInfo:
-        await self._client.remove_service(app_id, service_id)
-        return await self._add(app_id, service)
+        return lifecycle.Reconciled(services)
 
     async def _beat(self, service: Service) -> None:
         try:
@@ -414,18 +344,3 @@ class AppInstance:
             await self._options.before_end(wind.grace_s * 0.4)
         for service in own:
             await self._client.remove_service(app_id, service.get("serInstanceId", ""))
-
-
-def _registered(key: str, wanted: ServiceInfo, shown: Mapping[str, Any]) -> Service:
-    links = shown.get("_links")
-    liveness = links.get("liveness") if isinstance(links, dict) else None
-    href = str(liveness.get("href", "")) if isinstance(liveness, dict) else ""
-    interval = shown.get("livenessInterval")
-    return Service(
-        key,
-        wanted["serName"],
-        str(shown.get("serInstanceId", "")),
-        wanted["state"],
-        href,
-        float(interval) if href and isinstance(interval, int | float) else 0.0,
-    )

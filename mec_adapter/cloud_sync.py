@@ -22,6 +22,7 @@ from mec_adapter.config import SyncConfig
 from mec_adapter.link import Link
 from mec_adapter.outbox import Cursor, Item, Outbox, OutboxError
 from mec_adapter.status import ContainerStatus, SyncStatus
+from mec_adapter.sync_container import Copied
 from mec_adapter.sync_source import EdgeSource
 from mec_adapter.sync_target import Ancestor, CloudTarget, Hopeless, TargetTrouble, TreeLost, item_of
 
@@ -35,32 +36,6 @@ _HOPELESS_ATTEMPTS = 3
 _LOW_WATER = 0.8
 #: notifications older than this are overtaken by a listing, at most this often
 _HURRY_S = 0.5
-
-
-class _Copied:
-    """A container that is copied: its cursor in memory, and its tasks."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self.id, self.ri, self.path = cursor.id, cursor.ri, cursor.path
-        self.complete = cursor.complete
-        self.forwarded = cursor.forwarded
-        self.pending = cursor.pending
-        self.oldest = cursor.oldest
-        #: ``complete`` as it is on disk
-        self.durable = cursor.complete
-        #: when it was listed last, seconds since the epoch
-        self.listed = 0.0
-        self.trouble = ""
-        self.last_sent = ""
-        #: names of instances dropped while they were about to be sent
-        self.skip: set[str] = set()
-        self.ancestors: tuple[Ancestor, ...] = ()
-        self.wanted = True
-        #: there may be instances that no notification brought
-        self.behind = asyncio.Event()
-        #: there is something to forward
-        self.loaded = asyncio.Event()
-        self.tasks: list[asyncio.Task[None]] = []
 
 
 class CloudSync:
@@ -96,7 +71,7 @@ class CloudSync:
         self._source = EdgeSource(edge, callback, config.labels, config.paths, own_name)
         self._target = CloudTarget(cloud, config.cloud_ae_name or f"sync-{stem}", edge_cse_id)
         self._outbox = Outbox(config.outbox)
-        self._copied: dict[str, _Copied] = {}
+        self._copied: dict[str, Copied] = {}
         self._sending = asyncio.Semaphore(config.parallel)
         self._room = asyncio.Event()
         self._room.set()
@@ -194,8 +169,8 @@ class CloudSync:
         labels = tuple(label for label in attributes.get("lbl") or () if label not in self._config.labels)
         copied.ancestors = (*copied.ancestors[:-1], Ancestor(own.name, own.origin, labels))
 
-    def _take_up(self, cursor: Cursor) -> _Copied:
-        copied = self._copied[cursor.ri] = _Copied(cursor)
+    def _take_up(self, cursor: Cursor) -> Copied:
+        copied = self._copied[cursor.ri] = Copied(cursor)
         names = cursor.path.split("/")
         copied.ancestors = tuple(
             Ancestor(name, f"{self._edge_cse_id}/{'/'.join(names[: place + 2])}")
@@ -209,7 +184,7 @@ class CloudSync:
         copied.behind.set()
         return copied
 
-    def _release(self, copied: _Copied) -> None:
+    def _release(self, copied: Copied) -> None:
         """A container is gone, or no longer chosen: forward what is here, then forget it."""
         copied.wanted = False
         if copied.pending:
@@ -219,7 +194,7 @@ class CloudSync:
         self._copied.pop(copied.ri, None)
         copied.tasks = [asyncio.create_task(self._outbox.drop(copied.id))]
 
-    async def _subscribe(self, copied: _Copied) -> None:
+    async def _subscribe(self, copied: Copied) -> None:
         try:
             await self._source.subscribe(copied.path, copied.ri)
         except RequestFailed as error:
@@ -266,7 +241,7 @@ class CloudSync:
             return Status.TARGET_NOT_REACHABLE
         return Status.OK
 
-    def _hurry(self, copied: _Copied, instance: Mapping[str, Any] | None) -> None:
+    def _hurry(self, copied: Copied, instance: Mapping[str, Any] | None) -> None:
         """Notifications that come late mean a queue at the edge: one listing overtakes it."""
         now = time.time()
         if now - copied.listed < _HURRY_S:
@@ -275,10 +250,10 @@ class CloudSync:
             if now - parse_timestamp(str((instance or {}).get("ct", ""))) > _HURRY_S:
                 copied.behind.set()
 
-    def _item(self, copied: _Copied, instance: Mapping[str, Any]) -> Item | None:
+    def _item(self, copied: Copied, instance: Mapping[str, Any]) -> Item | None:
         return item_of(self._edge_cse_id, copied.ri, copied.path, instance)
 
-    async def _store(self, copied: _Copied, items: Sequence[Item], first: int) -> None:
+    async def _store(self, copied: Copied, items: Sequence[Item], first: int) -> None:
         try:
             added, copied.durable = await self._outbox.store(copied.id, items, first)
         except OutboxError:
@@ -323,7 +298,7 @@ class CloudSync:
 
     # --- catching up -------------------------------------------------------------------------------------------------
 
-    async def _catch_up_for_ever(self, copied: _Copied) -> None:
+    async def _catch_up_for_ever(self, copied: Copied) -> None:
         """List what is new whenever something may be missing, and now and then to make sure that nothing is."""
         while True:
             with suppress(TimeoutError):
@@ -344,7 +319,7 @@ class CloudSync:
             except OutboxError:
                 await asyncio.sleep(1.0)
 
-    async def _catch_up(self, copied: _Copied) -> None:
+    async def _catch_up(self, copied: Copied) -> None:
         more = True
         while more:
             await self._room.wait()
@@ -366,7 +341,7 @@ class CloudSync:
 
     # --- forwarding --------------------------------------------------------------------------------------------------
 
-    async def _forward_for_ever(self, copied: _Copied) -> None:
+    async def _forward_for_ever(self, copied: Copied) -> None:
         """Forward a container's instances one after the other."""
         while True:
             await copied.loaded.wait()
@@ -389,7 +364,7 @@ class CloudSync:
             if batch:
                 copied.loaded.set()
 
-    async def _forward(self, copied: _Copied, item: Item) -> None:
+    async def _forward(self, copied: Copied, item: Item) -> None:
         """Bring one instance to the cloud, however long that takes, or put it aside for good."""
         attempts = 0
         while True:
@@ -423,14 +398,14 @@ class CloudSync:
                 self._left(copied, item)
             return
 
-    async def _put_aside(self, copied: _Copied, item: Item, reason: str) -> None:
+    async def _put_aside(self, copied: Copied, item: Item, reason: str) -> None:
         _log.error("%s: the cloud refuses instance %s for good (%s): kept aside", copied.path, item.name, reason)
         with suppress(OutboxError):
             await self._outbox.refuse(copied.id, copied.path, item, reason)
             self._refused += 1
             self._left(copied, item)
 
-    def _left(self, copied: _Copied, item: Item) -> None:
+    def _left(self, copied: Copied, item: Item) -> None:
         copied.last_sent = item.name
         copied.pending = max(0, copied.pending - 1)
         if not self._room.is_set() and self._outbox.size_bytes < self._config.max_outbox_bytes * _LOW_WATER:

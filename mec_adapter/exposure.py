@@ -19,12 +19,12 @@ from cse.onem2m.primitives import Operation, Request
 from cse.onem2m.status import Status
 from cse.onem2m.timestamps import parse_timestamp
 from mec_adapter import lifecycle
-from mec_adapter.app_instance import AppInstance, Dialect, InstanceOptions, Wanted
-from mec_adapter.lifecycle import Phase
+from mec_adapter.app_instance import AppInstance, InstanceOptions, Wanted
 from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error
 from mec_adapter.mp1.service_mgmt import ServiceInfo
+from mec_adapter.own_services import Dialect
 from mec_adapter.profile import CseProfile, MappingOptions, ae_id
 from mec_adapter.status import ExposedStatus
 
@@ -65,6 +65,7 @@ class _Running:
     instance: AppInstance | None = None
     task: asyncio.Task[None] | None = None
     device_id: str = ""
+    device_known: bool = False
     services: tuple[ServiceInfo, ...] = field(default=())
 
 
@@ -139,6 +140,11 @@ class Exposure:
         """The application instance that callbacks below ``token`` (a resource-ID) are for."""
         running = self._running.get(token)
         return running.instance if running is not None else None
+
+    def renew_devices(self) -> None:
+        """The platform has lost its IoT registry: register the devices again with the next search."""
+        for running in self._running.values():
+            running.device_known = False
 
     # --- following -------------------------------------------------------------------------------------------
 
@@ -216,7 +222,7 @@ class Exposure:
             running.instance.post(lifecycle.Changed())
         elif changed and self._mode == "service":
             self._changed()
-        elif self._mode == "device" and not running.device_id:
+        elif self._mode == "device" and not running.device_known:
             await self._register_device(running)
 
     async def _begin(self, ri: str, running: _Running) -> None:
@@ -245,6 +251,7 @@ class Exposure:
         info = device_info(self._profile, running.exposed.attributes, self._options)
         try:
             running.device_id = await self._mp1.register_device(info)
+            running.device_known = True
         except Mp1Error as error:
             _log.warning("%s is not registered as a device: %s", running.exposed.path, error)
 
@@ -279,11 +286,6 @@ class Exposure:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-    def terminated(self, token: str) -> bool:
-        """Whether the application instance of this AE was ended by MEC; the AE itself stays."""
-        instance = self.instance_at(token)
-        return instance is not None and instance.state.phase is Phase.TERMINATED
 
 
 def _shown(exposed: Exposed) -> tuple[Any, ...]:

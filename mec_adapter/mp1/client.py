@@ -185,8 +185,8 @@ class Mp1Client:
 
     # --- IoT API ------------------------------------------------------------------------------------------------
 
-    async def put_iot_platform(self, info: iots.IotPlatformInfo) -> None:
-        """Register an IoT platform, or bring its registration up to date."""
+    async def put_iot_platform(self, info: iots.IotPlatformInfo) -> bool:
+        """Register an IoT platform, or bring its registration up to date; returns whether it was not there."""
         platform_id = info["iotPlatformId"]
         try:
             known = await self.call(iots.API, iots.READ_PLATFORM, platform_id=platform_id)
@@ -194,9 +194,10 @@ class Mp1Client:
             if error.status != 404:
                 raise
             await self.call(iots.API, iots.REGISTER_PLATFORM, info)
-            return
+            return True
         if known.body != info:
             await self.call(iots.API, iots.UPDATE_PLATFORM, info, etag=known.etag, platform_id=platform_id)
+        return False
 
     async def remove_iot_platform(self, platform_id: str) -> None:
         """Deregister an IoT platform."""

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from cse.app import Cse
 from cse.client import Client
@@ -31,6 +32,7 @@ from tests.mec.adapter_fixtures import (
     until,
 )
 from tests.mec.conftest import Mep, running
+from tests.mec.test_mp1_client import peer
 
 SERVICES = "/mec_service_mgmt/v1/services"
 
@@ -268,8 +270,9 @@ async def test_flagged_aes_become_application_instances_and_go_with_them(mep: Me
         gateway = await exposed_ae(stack, edge)
         await until(lambda: named(mep, "onem2m-ae-org.example.gw", "ACTIVE"))
         assert len(await services(mep)) == 2
+        await until(lambda: adapter.status().exposed[0].phase == Phase.SERVING)
         (shown,) = adapter.status().exposed
-        assert (shown.ae, shown.phase, shown.state) == ("cse-edge/gw", "SERVING", "ACTIVE")
+        assert (shown.ae, shown.state) == ("cse-edge/gw", "ACTIVE")
         assert shown.app_instance_id != adapter.status().app_instance_id
         await gateway.update("-/gw", 2, {"poa": ["http://192.0.2.1/"], "rr": False})
         await until(lambda: named(mep, "onem2m-ae-org.example.gw", "INACTIVE"))
@@ -321,6 +324,109 @@ async def test_termination_of_an_exposed_ae_leaves_the_ae(mep: Mep, edge: Cse) -
             assert [transport_id_of(s) for s in await services(mep)] != []
             assert len(await services(mep)) == 1
             assert (await gateway.retrieve("-/gw"))["rn"] == "gw"
+
+
+async def test_the_iot_platform_and_devices_are_registered_where_there_is_an_iot_api(mep: Mep) -> None:
+    poa = ("http://192.0.2.5:8080", "mqtt://192.0.2.6:1883")
+    async with AsyncExitStack() as stack:
+        edge = await stack.enter_async_context(running_cse("MN", poa=poa))
+        gateway = await exposed_ae(stack, edge)
+        async with running_adapter(cse_url=url_of(edge), mep_url=mep.url, ae_mode="device") as adapter:
+            await until(lambda: serving(adapter))
+            assert sorted(service["serName"] for service in await services(mep)) == ["onem2m-cse", "onem2m-cse-mqtt"]
+            (platform,) = (await mep.get("/iots/v1/registered_iot_platforms")).body
+            assert platform["userTransportInfo"][0]["endpoint"] == {"addresses": [{"host": "192.0.2.6", "port": 1883}]}
+            await until(lambda: devices(mep))
+            (device,) = await devices(mep)
+            assert (device["deviceId"], device["enabled"]) == ("Sgw", True)
+            assert device["requestedIotPlatformId"] == platform["iotPlatformId"]
+            await gateway.deregister()
+            await until(lambda: no_devices(mep))
+        assert (await mep.get("/iots/v1/registered_iot_platforms")).body == []
+
+
+async def devices(mep: Mep) -> list[dict[str, Any]]:
+    return list((await mep.get("/iots/v1/registered_devices")).body)
+
+
+async def no_devices(mep: Mep) -> bool:
+    return not await devices(mep)
+
+
+# --- platforms of another kind -----------------------------------------------------------------------------------
+
+
+class Sandbox:
+    """The deviations of the hosted sandbox (mec011.md clause 9): ids are given, nothing before confirm_ready, a PUT
+    must echo what GET gave but for the state, no heartbeats, no ETags, v1 only.
+    """
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.services: dict[str, dict[str, Any]] = {}
+        self.refused = 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """All of it."""
+        path, method = request.path, request.method
+        if not path.startswith(("/mec_app_support/v1/applications/given", "/mec_service_mgmt/v1/")):
+            return web.Response(status=404)
+        if path.endswith("/confirm_ready"):
+            self.ready = True
+            return web.Response(status=204)
+        if not self.ready and "/applications/" in path:
+            self.refused += 1
+            return web.json_response(
+                {"detail": "App Instance not ready. Waiting for AppReadyConfirmation."}, status=403
+            )
+        if path.endswith("/subscriptions"):
+            return web.json_response({"_links": {"self": {"href": path}, "subscriptions": []}}, status=200)
+        if path.endswith("/services"):
+            return await self._collection(request) if method == "POST" else web.json_response([*self.services.values()])
+        return await self._member(request, path.rpartition("/")[2])
+
+    async def _collection(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        if "livenessInterval" in body:
+            return web.json_response({"detail": "unknown attribute livenessInterval"}, status=400)
+        service_id = f"s{len(self.services)}"
+        links = {"self": {"href": f"{request.url}/{service_id}"}}
+        self.services[service_id] = {**body, "serInstanceId": service_id, "_links": links}
+        return web.json_response(self.services[service_id], status=201)
+
+    async def _member(self, request: web.Request, service_id: str) -> web.StreamResponse:
+        known = self.services.get(service_id)
+        if known is None:
+            return web.Response(status=404)
+        if request.method == "DELETE":
+            del self.services[service_id]
+            return web.Response(status=204)
+        if request.method == "PUT":
+            body = await request.json()
+            if {**body, "state": known["state"]} != known:
+                return web.json_response({"detail": "Only the ServiceInfo state property may be changed"}, status=400)
+            known["state"] = body["state"]
+        return web.json_response(known)
+
+
+async def test_the_hosted_sandbox_is_recognised_and_served(edge: Cse) -> None:
+    sandbox = Sandbox()
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(peer(sandbox.handle))
+        gateway = await exposed_ae(stack, edge)
+        settings = {"mep_url": url, "app_instance_id": "given", "ae_mode": "service", "callbacks": False}
+        adapter = await stack.enter_async_context(running_adapter(cse_url=url_of(edge), **settings))
+        await until(lambda: serving(adapter) and len(sandbox.services) == 2)
+        assert adapter.status().app_instance_id == "given"
+        await gateway.update("-/gw", 2, {"rr": False, "poa": ["http://192.0.2.1/"]})
+        await until(lambda: "INACTIVE" in [service["state"] for service in sandbox.services.values()])
+        assert adapter.status().profile == "sandbox"
+        sandbox.ready = False
+        await until(lambda: sandbox.ready)
+        await until(lambda: not adapter.status().trouble)
+        sandbox.services.clear()
+        await until(lambda: len(sandbox.services) == 2)
+    assert sandbox.services == {}
 
 
 # --- security and status -------------------------------------------------------------------------------------------

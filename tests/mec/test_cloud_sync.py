@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class Site:
         """Wait until the cloud has as many instances as the edge; then they must be the same."""
         for name in names:
             count = int((await self.edge.retrieve(f"-/dev/{name}"))["cni"])
-            await until(lambda name=name, count=count: self.copied(name, count), timeout_s, f"{name}: {count} copied")
+            await until(partial(self.copied, name, count), timeout_s, f"{name}: {count} copied")
         await self.same(*names)
 
     async def close(self) -> None:
@@ -147,6 +148,29 @@ async def test_only_chosen_containers_are_copied_and_new_ones_are_found(site: Si
         await until(lambda: site.copied("room-7/sub", 1))
         with pytest.raises(RequestFailed):
             await site.cloud.retrieve(f"{COPY}/dev/private")
+
+
+async def test_no_administrator_is_needed_where_devices_let_others_read(site: Site) -> None:
+    """Reading and subscribing (as the devices' policies grant it) is all the sync asks for."""
+    await site.device.register("Ndev", "dev")
+    own = [{"acor": ["Cdev"], "acop": 63}]
+    rules = [*own, {"acor": ["all"], "acop": 34}, {"acor": ["all"], "acop": 1, "acod": [{"chty": [23]}]}]
+    policy = await site.device.create("-/dev", 1, {"rn": "open", "pv": {"acr": rules}, "pvs": {"acr": own}})
+    await site.device.update("-/dev", 2, {"acpi": [policy["ri"]]})
+    await site.device.create_container("-/dev", "data", lbl=["sync:cloud"], acpi=[policy["ri"]])
+    await site.device.create_container("-/dev", "shut", lbl=["sync:cloud"])
+    settings = {**site.settings(), "originator": "Cmec-adapter"}
+    for first in (True, False):
+        async with running_adapter(**settings):
+            for count in range(5):
+                await site.device.post("-/dev/data", f"{first} {count}")
+            await site.settled("data")
+            await until(lambda: subscriptions(site.edge, "-/dev/data"))
+            assert await subscriptions(site.edge, "-/dev/data") == 1
+
+
+async def subscriptions(client: Client, container: str) -> int:
+    return len(await client.discover(container, types=[23]))
 
 
 async def test_many_containers_at_once(site: Site) -> None:
@@ -270,7 +294,8 @@ async def test_kill_9_under_load_loses_and_doubles_nothing(victim: str, tmp_path
             store = f"sqlite:///{tmp_path}/{name}.db"
             settings = cse_settings(kinds[name], http=f"127.0.0.1:{port}", store=store)
             running[name] = await stack.enter_async_context(Process("cse", settings))
-        site = Site(*(f"http://127.0.0.1:{port}" for port in ports.values()), tmp_path / "outbox.db")
+        edge_url, cloud_url = (f"http://127.0.0.1:{port}" for port in ports.values())
+        site = Site(edge_url, cloud_url, tmp_path / "outbox.db")
         stack.push_async_callback(site.close)
         await site.containers("a", "b")
         running["adapter"] = await stack.enter_async_context(Process("adapter", site.settings()))

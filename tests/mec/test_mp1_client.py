@@ -135,7 +135,7 @@ async def test_real_problems_and_etags(mep: Mep) -> None:
         with pytest.raises(Mp1Problem) as stale:
             await client.replace_service(app_id, service_id, shown.body, '"stale"')
         assert stale.value.status == 412
-        await client.replace_service(app_id, service_id, {**shown.body, "state": "INACTIVE"}, shown.etag)
+        await client.replace_service(app_id, service_id, shown.body | {"state": "INACTIVE"}, shown.etag)
         await client.remove_service(app_id, service_id)
         await client.remove_service(app_id, service_id)
         with pytest.raises(Mp1Problem) as missing:
