@@ -27,7 +27,12 @@ class ContainerHooks(Hooks):
         if child.ty == _CONTENT_INSTANCE:
             count, size = attributes["cni"] + 1, attributes["cbs"] + child.attributes["cs"]
             changes["cni"], changes["cbs"] = trim(ctx, resource, count, size)
-        ctx.adjust(resource, changes)
+        resource = ctx.adjust(resource, changes)
+        if "li" in attributes and child.ty == _CONTENT_INSTANCE:
+            policy = ctx.local(attributes["li"])
+            arrived = ctx.type_of(policy).hooks.data_arrived if policy is not None else None
+            if policy is not None and arrived is not None:
+                arrived(ctx, policy, resource, child)
 
     def child_deleted(self, ctx: Context, resource: Resource, child: Resource) -> None:
         """A removed instance no longer counts."""

@@ -54,6 +54,7 @@ class Attribute:
         assigned: null or absence makes the CSE assign a value (cardinality 1N).
         is_list: a list on the wire.
         announce: ``MA``, ``OA``, ``NA`` or ``unknown``.
+        type_name: data type of the value, or of the entries of a list.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Attribute:
     assigned: bool = False
     is_list: bool = False
     announce: str = "unknown"
+    type_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,12 @@ class Context(Protocol):
     def delete(self, resource: Resource) -> None:
         """Delete a resource with all below it, inside a transaction, with all that follows from it."""
 
+    def withdraw(self, resource: Resource) -> None:
+        """Have what is announced of a resource removed that goes without ``delete``; inside a transaction."""
+
+    def announce_to(self, cse_id: str) -> Generator[Send, Response | None, None]:
+        """Announce to a CSE what could not be announced while it was out of reach."""
+
     def group_id_is_new(self, group_id: str) -> bool:
         """Remember a group request identifier; False when it was seen before."""
 
@@ -225,6 +233,8 @@ class Hooks:
     #: takes a non-blocking request (rt 1 and 2) to be served later, gets the CSEBase; the one type that keeps them has it
     accept: Callable[[Context, Resource], Response] | None = None
 
+    #: makes resources that must exist below the CSEBase; at every start, in a transaction, as the CSE
+    at_start: Callable[[Context, Resource], None] | None = None
     #: requests for the parent of such a resource wait there to be fetched while the parent cannot be reached
     holds_requests: bool = False
 
@@ -233,12 +243,16 @@ class Hooks:
 
     #: a notification with this resource as ``Send.subject`` got an answer, or (None) none: a procedure of its own,
     #: outside a transaction, as the CSE; the last argument is the answer
-    delivered: (
-        Callable[[Context, Resource, Send, Response | None], Generator[Send, Response | None, None]] | None
-    ) = None
+    delivered: Callable[[Context, Resource, Send, Response | None], Generator[Send, Response | None, None]] | None = (
+        None
+    )
     #: whether ``delivered`` wants to know, asked for each answer so that most cost nothing
     wants_delivered: Callable[[Resource, Response | None], bool] | None = None
 
+    #: a contentInstance (last) was stored in a container (third) whose li names this resource; in its transaction
+    data_arrived: Callable[[Context, Resource, Resource, Resource], None] | None = None
+    #: of the CSEBase only: may refuse any request before its target is looked at
+    admit: Callable[[Context], None] | None = None
     #: a timer of this resource and kind is due: in a transaction, as the CSE (see ``cse.core.timers``); None: no timers
     timer_due: Callable[[Context, Resource, str], None] | None = None
     #: the same for work that must ask others: a generator, outside a transaction; used in place of ``timer_due``
@@ -356,6 +370,12 @@ class ResourceType:
     inherits_access: bool
     has_state_tag: bool
     children: frozenset[int] = field(default_factory=frozenset)
+    #: number of its announced variant; None when it cannot be announced
+    announced: int | None = None
+    #: number of the type it is the announced variant of, or None
+    original: int | None = None
+    #: root element of the announced variant by own root element; for announced types the other way round
+    counterparts: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, root: str) -> AttributeTable:
         """The attribute table of a root element.
