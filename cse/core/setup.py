@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from cse.core.context import RequestContext
 from cse.core.hosting import HostingCse
 from cse.core.numbers import CSE_BASE
+from cse.core.pipeline import serve
+from cse.onem2m.primitives import Operation, Request
 from cse.ports import Env, Resource, Ticket
 
 
@@ -62,4 +65,15 @@ def prepare(cse: HostingCse, env: Env) -> Ticket:
     except BaseException:
         store.rollback()
         raise
-    return store.commit()
+    return max(store.commit(), _make_own_resources(cse, env))
+
+
+def _make_own_resources(cse: HostingCse, env: Env) -> Ticket:
+    """What the types want to exist below the CSEBase."""
+    own = cse.settings.cse_id
+    ctx = RequestContext(cse, env, Request(Operation.CREATE, own, own, env.new_id(), release="3"), serve)
+    with ctx.transaction():
+        for resource_type in cse.registry:
+            if resource_type.hooks.at_start is not None:
+                resource_type.hooks.at_start(ctx, cse.base())
+    return ctx.ticket
