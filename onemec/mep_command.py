@@ -4,70 +4,88 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
+from onemec.settings import USAGE, environment, from_file, log_level, option, secret
 
 if TYPE_CHECKING:
     from mec_adapter.platform.config import PlatformConfig
 
-app = typer.Typer(
-    help="Run the embedded MEC platform (MEC 011, MEC 033, ...), or manage its applications.",
-    invoke_without_command=True,
-    no_args_is_help=False,
-)
+_EXAMPLES = """
+Examples:
+
+  onemec mep --insecure-dev               (on 127.0.0.1:8090, in memory)
+
+  onemec mep --http 0.0.0.0:8443 --store sqlite:///mep.db
+             --tls-certificate mep.pem --tls-key mep.key
+
+Without --insecure-dev every call needs a token; the operator's is read from
+ONEMEC_MEP_ADMIN_TOKEN. Every option can be given as ONEMEC_MEP_<OPTION> in the
+environment or in the \\[mep] table of a TOML file (--config); an option wins
+over the environment, the environment over the file.
+"""
 
 
-@app.callback()
 def mep(
-    ctx: typer.Context,
-    http: Annotated[str, typer.Option(envvar="ONEMEC_MEP_HTTP", help="Address host:port.")] = "127.0.0.1:8090",
-    store: Annotated[
-        str, typer.Option(envvar="ONEMEC_MEP_STORE", help="memory, or sqlite:///file.db to survive restarts.")
-    ] = "memory",
-    prefix: Annotated[
-        str, typer.Option(envvar="ONEMEC_MEP_PREFIX", help="Path before every API, e.g. /sbx1/mep1.")
-    ] = "",
-    host_id: Annotated[
-        str, typer.Option(envvar="ONEMEC_MEP_HOST_ID", help="Identifier of this MEC host.")
-    ] = "mec-host-1",
-    insecure_dev: Annotated[
-        bool, typer.Option("--insecure-dev/--secure", envvar="ONEMEC_MEP_INSECURE_DEV", help="Ask for no tokens.")
+    config: Annotated[
+        Path | None, option("--config", "-c", is_eager=True, callback=from_file("mep"), help="TOML file.")
+    ] = None,
+    http: Annotated[str, option(help="Address host:port.")] = "127.0.0.1:8090",
+    public_url: Annotated[str, option(help="How others reach it, for links; default: as they call it.")] = "",
+    prefix: Annotated[str, option(help="Path before every API, e.g. /sbx1/mep1.")] = "",
+    store: Annotated[str, option(help="memory, or sqlite:///file.db to survive restarts.")] = "memory",
+    host_id: Annotated[str, option(help="Identifier of this MEC host.")] = "mec-host-1",
+    strict: Annotated[bool, option("--strict/--forgiving", help="400 where it otherwise forgives.")] = False,
+    require_ready: Annotated[
+        bool, option("--require-ready/--ready-optional", help="403 before confirm_ready, as the ETSI sandbox.")
     ] = False,
-    log_level: Annotated[
-        str, typer.Option(envvar="ONEMEC_MEP_LOG_LEVEL", help="debug, info, warning, error.")
+    tls_certificate: Annotated[str | None, option(help="PEM file with the certificate chain.")] = None,
+    tls_key: Annotated[str | None, option(help="PEM file with its key.")] = None,
+    tls_elsewhere: Annotated[bool, option("--tls-elsewhere/--tls-here", help="A proxy in front ends TLS.")] = False,
+    insecure_dev: Annotated[bool, option("--insecure-dev/--secure", help="Ask for no tokens.")] = False,
+    log_level_: Annotated[
+        str, option("--log-level", envvar="ONEMEC_MEP_LOG_LEVEL", help="debug, info, warning, error.")
     ] = "info",
 ) -> None:
-    """Run the embedded MEC platform until SIGTERM or Ctrl-C; prints its address and the word ready.
-
-    Example:  onemec mep --http 127.0.0.1:8090 --insecure-dev
-
-    Without --insecure-dev every call needs a token; the operator's is read from ONEMEC_MEP_ADMIN_TOKEN.
-    """
-    if ctx.invoked_subcommand is not None:
-        return
+    """Run the embedded MEC platform until SIGTERM or Ctrl-C; prints its address and the word ready."""
     from cse.config import split_address  # pydantic takes a third of a second to import, --help should not
-    from mec_adapter.platform.config import PlatformConfig
+    from mec_adapter.platform.config import PlatformConfig, PlatformStartError, check
 
     try:
         host, port = split_address(http)
     except ValueError as error:
-        fail(f"--http: {error}", 2)
-    config = PlatformConfig(
+        fail(f"--http: {error}", USAGE)
+    token = secret("ONEMEC_MEP_ADMIN_TOKEN")
+    if not token and not insecure_dev:
+        fail("tokens need an operator: put a secret into ONEMEC_MEP_ADMIN_TOKEN, or say --insecure-dev", USAGE)
+    platform = PlatformConfig(
         host=host,
         port=port,
         prefix=prefix,
+        public_url=public_url or None,
         mec_host_id=host_id,
         store=store,
         insecure_dev=insecure_dev,
         allow_insecure_network=insecure_dev,
-        admin_token=os.environ.get("ONEMEC_MEP_ADMIN_TOKEN") or None,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_elsewhere=tls_elsewhere,
+        admin_token=token or None,
+        require_ready=require_ready,
+        strict=strict,
     )
-    set_up_logging(log_level, "mep")
-    run_until_stopped(lambda stop: _serve(config, stop))
+    try:
+        check(platform)
+    except PlatformStartError as error:
+        fail(str(error), USAGE)
+    set_up_logging(log_level(log_level_), "mep")
+    run_until_stopped(lambda stop: _serve(platform, stop))
+
+
+mep.__doc__ = f"{mep.__doc__}\n{_EXAMPLES}"
+CONTEXT = environment("ONEMEC_MEP")
 
 
 async def _serve(config: PlatformConfig, stop: asyncio.Event) -> None:
