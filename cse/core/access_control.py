@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from re import Pattern, compile
 from typing import Any, Protocol
 
-from cse.core.numbers import ACCESS_CONTROL_POLICY, AE, REMOTE_CSE
+from cse.core.numbers import ACCESS_CONTROL_POLICY, AE, ANNOUNCED, REMOTE_CSE
 from cse.core.schedule import covers
 from cse.onem2m.addressing import shorten, sp_relative
 from cse.ports import Resource
@@ -61,6 +61,8 @@ def decide(
         if parent is None:
             return False
         resource = parent
+    if privilege is Privilege.UPDATE and "announced" in resource.internal and _syncs(resource, originator):
+        return True
     policies = resource.attributes.get("acpi")
     if policies:
         return policies_grant(ctx, policies, privilege, resource, originator, child_type)
@@ -80,13 +82,23 @@ def policies_grant(
 ) -> bool:
     """Whether any of the policies named by ``acpi`` grants it; those missing or elsewhere grant nothing."""
     for identifier in policies:
-        policy = ctx.find_local(identifier)
+        policy = ctx.find_local(identifier) or _announced_policy(ctx, identifier)
         if policy is None or policy.ty % 10000 != ACCESS_CONTROL_POLICY:
             continue
         rules = policy.attributes.get("pv", {}).get("acr", ())
         if policy_grants(ctx, rules, privilege, resource, originator, child_type):
             return True
     return False
+
+
+def _syncs(resource: Resource, originator: str) -> bool:
+    # Bi-directional announcement: a CSE it is announced to may pass changes back (TS-0001 clause 9.6.26).
+    return resource.attributes.get("ast") == 2 and originator in resource.internal["announced"]["at"]
+
+
+def _announced_policy(ctx: Asking, identifier: str) -> Resource | None:
+    """The announced variant of a policy of another CSE."""
+    return next((known for known in ctx.store.referring("lnk", identifier) if known.ty > ANNOUNCED), None)
 
 
 def policy_grants(

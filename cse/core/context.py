@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from cse.core import access_control, forwarding, lifecycle, notifications
+from cse.core import access_control, announcements, forwarding, lifecycle, notifications
 from cse.core.hosting import HostingCse
 from cse.core.resolution import find, is_alive, is_own
 from cse.onem2m.addressing import parse_address, shorten
@@ -31,6 +31,7 @@ class RequestContext:
     """
 
     __slots__ = (
+        "announcing",
         "cse",
         "depth",
         "env",
@@ -44,6 +45,7 @@ class RequestContext:
         "settings",
         "store",
         "ticket",
+        "withdrawn",
     )
 
     def __init__(self, cse: HostingCse, env: Env, request: Request, handle: Handle, depth: int = 0) -> None:
@@ -60,6 +62,8 @@ class RequestContext:
         self.ticket: Ticket = 0
         self.in_transaction = False
         self.new_timers: list[tuple[str, str, float | None]] = []
+        self.announcing: list[str] = []
+        self.withdrawn: list[Resource] = []
 
     def type_of(self, resource: Resource) -> ResourceType:
         """See ``Context.type_of``."""
@@ -131,6 +135,8 @@ class RequestContext:
             self.store.rollback()
             del self.outbox[queued:]
             self.new_timers.clear()
+            self.announcing.clear()
+            self.withdrawn.clear()
             raise
         else:
             self.ticket = max(self.ticket, self.store.commit())
@@ -160,6 +166,15 @@ class RequestContext:
     def delete(self, resource: Resource) -> None:
         """See ``Context.delete``."""
         lifecycle.delete_tree(self, resource)
+
+    def withdraw(self, resource: Resource) -> None:
+        """See ``Context.withdraw``."""
+        announcements.gone(self, resource)
+
+    def announce_to(self, cse_id: str) -> Generator[Send, Response | None, None]:
+        """See ``Context.announce_to``."""
+        self.announcing.extend(self.cse.unannounced.pop(cse_id, ()))
+        yield from announcements.settle(self, retry=True)
 
     def group_id_is_new(self, group_id: str) -> bool:
         """See ``Context.group_id_is_new``."""

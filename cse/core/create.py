@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control, notifications, policy_links
+from cse.core import access_control, announcements, notifications, policy_links
 from cse.core.context import RequestContext
 from cse.core.lifecycle import expiry_for, store_new
 from cse.core.numbers import AE, CSE_BASE, REMOTE_CSE, SUBSCRIPTION
@@ -49,6 +49,8 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     table = resource_type.table(root)
     check_create(table, sent)
     attributes = dict(sent)
+    if "at" in attributes or "aa" in attributes:
+        announcements.check(table, attributes, {})
     _check_common(ctx, parent, resource_type, attributes)
     ctx.registry[parent.ty].hooks.check_child(ctx, parent, number, attributes)
     resource_type.hooks.check_create(ctx, parent, attributes)
@@ -61,6 +63,8 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
         notifications.monitor(ctx, parent, Operation.CREATE)
+    if ctx.announcing or ctx.withdrawn:
+        yield from announcements.settle(ctx)
     resource = ctx.store.get(resource.ri) or resource
     return Response(Status.CREATED, content=for_created(ctx, resource, rcn, sent))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cse.core import access_control, notifications
+from collections.abc import Generator
+
+from cse.core import access_control, announcements, notifications
 from cse.core.context import RequestContext
 from cse.core.filtering import Filter
 from cse.core.lifecycle import delete_tree
@@ -13,10 +15,11 @@ from cse.core.retrieve import shown
 from cse.onem2m.errors import BadRequest, NotFound, OperationNotAllowed, OriginatorHasNoPrivilege
 from cse.onem2m.primitives import Operation, Response, ResultContent
 from cse.onem2m.status import Status
+from cse.ports import Send
 from cse.resources.declare import Privilege
 
 
-def delete(ctx: RequestContext, target: Target) -> Response:
+def delete(ctx: RequestContext, target: Target) -> Generator[Send, Response | None, Response]:
     """Delete the target with all below it and give the answer.
 
     Raises:
@@ -43,4 +46,6 @@ def delete(ctx: RequestContext, target: Target) -> Response:
     with ctx.transaction():
         notifications.monitor(ctx, resource, Operation.DELETE)
         delete_tree(ctx, resource)
+    if ctx.announcing or ctx.withdrawn:
+        yield from announcements.settle(ctx)
     return Response(Status.DELETED, content=content)

@@ -23,7 +23,16 @@ class HostingCse:
         store: where its tree is.
     """
 
-    __slots__ = ("_group_ids", "base_ri", "registry", "settings", "store", "timers")
+    __slots__ = (
+        "_group_ids",
+        "announcing",
+        "base_ri",
+        "registry",
+        "settings",
+        "store",
+        "timers",
+        "unannounced",
+    )
 
     def __init__(self, settings: Settings, registry: Registry, store: Store) -> None:
         self.settings = settings
@@ -32,6 +41,10 @@ class HostingCse:
         self.base_ri = settings.cse_id.lstrip("/")
         self._group_ids: OrderedDict[str, float] = OrderedDict()
         self.timers = TimerQueue()
+        #: resources whose announced variants are being brought up to date just now
+        self.announcing: set[str] = set()
+        #: resources to announce when a CSE (by CSE-ID) can be reached, in order; only until the next start
+        self.unannounced: dict[str, dict[str, None]] = {}
 
     def base(self) -> Resource:
         """The CSEBase.

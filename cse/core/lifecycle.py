@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from cse.core.access_control import Asking
+from cse.core.announcements import Announcing, changed, gone
 from cse.core.notifications import EventType, notify
 from cse.onem2m.errors import BadRequest
 from cse.onem2m.timestamps import format_timestamp, normalise_timestamp
@@ -16,11 +16,11 @@ from cse.ports import Resource
 from cse.resources.declare import ResourceType
 
 
-class Changing(Asking, Protocol):
+class Changing(Announcing, Protocol):
     """What these procedures need of a request."""
 
 
-def expiry_for(ctx: Asking, asked: str | None, parent: Resource) -> str:
+def expiry_for(ctx: Changing, asked: str | None, parent: Resource) -> str:
     """The et a new resource gets: what was asked, cut to the CSE's maximum and to the parent's et.
 
     Raises:
@@ -93,6 +93,7 @@ def store_new(
     hooks.created(ctx, parent, resource)
     parent_hooks.child_created(ctx, store.get(parent.ri) or parent, resource)
     notify(ctx, parent, EventType.CHILD_CREATED, resource)
+    changed(ctx, resource)
     return resource
 
 
@@ -107,11 +108,12 @@ def apply_changes(ctx: Changing, resource: Resource, changes: Mapping[str, Any])
     resource_type = ctx.registry[resource.ty]
     if resource_type.has_state_tag and "st" in before:
         after["st"] = before["st"] + 1
-    changed = ctx.store.replace(resource.ri, after)
-    resource_type.hooks.updated(ctx, changed, before, changes)
+    stored = ctx.store.replace(resource.ri, after)
+    resource_type.hooks.updated(ctx, stored, before, changes)
     # The hook may have stored further changes of the same resource.
-    current = ctx.store.get(resource.ri) or changed
+    current = ctx.store.get(resource.ri) or stored
     notify(ctx, current, EventType.UPDATE, current, changes)
+    changed(ctx, current)
     return current
 
 
@@ -128,6 +130,7 @@ def delete_tree(ctx: Changing, resource: Resource) -> None:
     for current in doomed:
         # Before anything is gone, so that every subscription of the subtree still stands.
         notify(ctx, current, EventType.DELETE, current)
+        gone(ctx, current)
     observers = [observer for t in registry if (observer := t.hooks.resource_gone) is not None]
     for current in reversed(doomed):
         if store.get(current.ri) is None:

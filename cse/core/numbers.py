@@ -9,3 +9,5 @@ AE: Final = 2
 CSE_BASE: Final = 5
 REMOTE_CSE: Final = 16
 SUBSCRIPTION: Final = 23
+#: the number of an announced variant is that of its original and this
+ANNOUNCED: Final = 10000

@@ -100,6 +100,6 @@ def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Respon
         case Operation.UPDATE:
             return (yield from update(ctx, target))
         case Operation.DELETE:
-            return delete(ctx, target)
+            return (yield from delete(ctx, target))
         case Operation.NOTIFY:
             return (yield from notify_request(ctx, target))

@@ -48,6 +48,8 @@ def check_change(ctx: RequestContext, resource: Resource, changes: Sequence[str]
     originator = ctx.originator
     if originator in ctx.settings.admin or originator == ctx.settings.cse_id:
         return
+    if ctx.registry[resource.ty].original is not None and originator == resource.internal.get("owner"):
+        return  # the CSE that announced it says which policies apply
     linked = resource.attributes.get("acpi")
     if not linked:
         if resource.internal.get("creator") == originator:

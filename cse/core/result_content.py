@@ -45,6 +45,9 @@ def effective(operation: Operation, asked: int | None, *, discovery: bool) -> in
 def representation(ctx: Asking, resource: Resource) -> dict[str, Any]:
     """The attributes of a resource as the wire shows them."""
     attributes = ctx.registry[resource.ty].hooks.representation(ctx, resource)
+    if "announced" in resource.internal and ctx.registry[resource.ty].is_instance:
+        where = [entry["to"] for entry in resource.internal["announced"]["at"].values()]
+        attributes = {**attributes, "at": where}
     if "et" not in attributes and ctx.registry[resource.ty].is_instance:
         # An instance without a life time of its own lives as long as its parent (see Store.insert_instance).
         parent = ctx.store.get(resource.pi)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control, notifications
+from cse.core import access_control, announcements, notifications
 from cse.core.context import RequestContext
 from cse.core.discovery import Found, search
 from cse.core.filtering import Filter
@@ -54,6 +54,8 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
         )
     if discovery:
         return discover(ctx, resource, rcn)
+    if rcn == ResultContent.ORIGINAL_RESOURCE and ctx.registry[resource.ty].original is not None:
+        return (yield from announcements.original(ctx, resource))
     hooks = ctx.registry[resource.ty].hooks
     hooks.check_retrieve(ctx, resource)
     if hooks.retrieve is not None:

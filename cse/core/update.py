@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control, notifications, policy_links
+from cse.core import access_control, announcements, notifications, policy_links
 from cse.core.context import RequestContext
 from cse.core.filtering import Filter
 from cse.core.lifecycle import apply_changes, expiry_for
@@ -46,6 +46,8 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         )
     check_update(resource_type.table(root), sent)
     changes = dict(sent)
+    if "at" in changes or "aa" in changes:
+        announcements.check(resource_type.table(root), changes, resource.attributes)
     _check_common(ctx, resource, changes)
     resource_type.hooks.check_update(ctx, resource, changes)
     if resource_type.hooks.verify_update is not None:
@@ -58,6 +60,9 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     with ctx.transaction():
         resource = apply_changes(ctx, resource, changes)
         notifications.monitor(ctx, resource, Operation.UPDATE)
+    if ctx.announcing or ctx.withdrawn:
+        yield from announcements.settle(ctx)
+        resource = ctx.store.get(resource.ri) or resource
     return Response(Status.UPDATED, content=for_updated(ctx, resource, rcn, sent, before))
 
 

@@ -76,6 +76,8 @@ def trim(ctx: Context, parent: Resource, count: int, size_bytes: int, *, leave: 
         oldest = ctx.store.oldest(parent.ri)
         if oldest is None:
             return 0, 0
+        if oldest.internal:
+            ctx.withdraw(oldest)
         ctx.store.remove(oldest.ri)
         count -= 1
         size_bytes -= oldest.attributes.get("cs", 0)

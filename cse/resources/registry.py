@@ -9,11 +9,13 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 import cse.resources
+from cse.resources.announced_types import BuildTable, announced_parents, announced_variant
 from cse.resources.datatypes import DataTypes, content_info
 from cse.resources.declare import Attribute, AttributeTable, Declaration, Presence, ResourceType, Specialisation
 
@@ -76,19 +78,33 @@ def _build(declarations: list[Declaration], tables: dict[str, Any]) -> Registry:
         for parent in row["parents"]:
             children.setdefault(parent, set()).add(row["ty"])
     types: dict[int, ResourceType] = {}
+    by_number = {row["ty"]: row for row in rows.values()}
     supported = {rows[declaration.long_name]["ty"] for declaration in declarations}
+    announced_numbers = {row.get("announcedTy") for row in rows.values() if row["ty"] in supported} & set(by_number)
+    for number in announced_numbers:
+        for parent in announced_parents(number, by_number[number], by_number[number - 10000]):
+            children.setdefault(parent, set()).add(number)
+    supported |= announced_numbers
     for declaration in declarations:
         row = rows[declaration.long_name]
         number = row["ty"]
         attribute_rows = row["attributes"]
         specialise = declaration.specialise
         roots = list(specialise(row, read_table)) if specialise else [Specialisation(row["root"], attribute_rows)]
+        announced = announced_variant(declaration, row, roots, by_number, _table_builder(data_types))
+        if announced is not None:
+            types[announced.number] = _placed(announced, children, supported)
         compiled: dict[int, Attribute] = {}  # by id: only while the rows of this type are held
         types[number] = ResourceType(
             number=number,
             long_name=declaration.long_name,
             short_name=row["short"],
-            parents=frozenset(parent for parent, listed in children.items() if number in listed),
+            # Instances live below the originals only: announced parents count and keep nothing.
+            parents=frozenset(
+                parent
+                for parent, listed in children.items()
+                if number in listed and not (declaration.is_instance and parent > 10000)
+            ),
             tables={
                 one.root: attribute_table(one.root, one.rows, data_types, one.definition, compiled) for one in roots
             },
@@ -102,6 +118,8 @@ def _build(declarations: list[Declaration], tables: dict[str, Any]) -> Registry:
             inherits_access=row["inheritsParentACP"],
             has_state_tag=any(attribute["sname"] == "st" for attribute in attribute_rows),
             children=frozenset(children.get(number, set()) & supported),
+            announced=announced.number if announced is not None else None,
+            counterparts={} if announced is None else {own: root for root, own in announced.counterparts.items()},
         )
     numbers = frozenset(row["ty"] for row in rows.values()) | frozenset(
         int(key) for key in tables["enums"]["m2m:resourceType"]["values"] if key.isdigit()
@@ -110,6 +128,18 @@ def _build(declarations: list[Declaration], tables: dict[str, Any]) -> Registry:
         name for built in types.values() for table in built.tables.values() for name in table.attributes
     )
     return Registry(types, numbers, names)
+
+
+def _table_builder(data_types: DataTypes) -> BuildTable:
+    return lambda root, rows, definition, compiled: attribute_table(root, rows, data_types, definition, compiled)
+
+
+def _placed(announced: ResourceType, children: Mapping[int, set[int]], supported: set[int]) -> ResourceType:
+    return replace(
+        announced,
+        parents=frozenset(parent for parent, listed in children.items() if announced.number in listed),
+        children=frozenset(children.get(announced.number, set()) & supported),
+    )
 
 
 def attribute_table(
@@ -152,4 +182,5 @@ def _attribute(row: Mapping[str, Any], data_types: DataTypes) -> Attribute:
         assigned=row["card"] == "1N",
         is_list=row["type"] == "list",
         announce=row["announce"],
+        type_name=row.get("items") or row["type"],
     )

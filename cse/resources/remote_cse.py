@@ -5,11 +5,15 @@ TS-0001 clause 9.6.4, 10.2.2.7; TS-0004 clause 7.4.4.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from cse.onem2m.errors import BadRequest, OperationNotAllowed, OriginatorHasAlreadyRegistered
-from cse.ports import CseType, Resource
+from cse.onem2m.primitives import Response
+from cse.ports import CseType, Resource, Send
 from cse.resources.declare import Context, Hooks, Privilege, declare
+
+_ANNOUNCE = "announce"
 
 
 class RemoteCseHooks(Hooks):
@@ -47,6 +51,11 @@ class RemoteCseHooks(Hooks):
         ctx.store.replace(
             resource.ri, resource.attributes, {**resource.internal, "creator": resource.attributes["csi"]}
         )
+        ctx.set_timer(resource.ri, _ANNOUNCE, ctx.env.now)
+
+    def timer_steps(self, ctx: Context, resource: Resource, kind: str) -> Generator[Send, Response | None, None]:
+        """Announce what could not be announced before this CSE registered."""
+        yield from ctx.announce_to(resource.attributes["csi"])
 
     def check_update(self, ctx: Context, resource: Resource, changes: dict[str, Any]) -> None:
         """Only CSEs change it."""
