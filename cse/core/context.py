@@ -195,6 +195,12 @@ class RequestContext:
         """See ``Context.queue``."""
         self.outbox.append(send)
 
+    def queue_request(self, request: Request) -> None:
+        """See ``Context.queue_request``."""
+        send = forwarding.own_request(self, request)
+        if send is not None:
+            self.outbox.append(send)
+
     def perform(self, request: Request) -> Generator[Send, Response | None, Response]:
         """See ``Context.perform``."""
         inner = RequestContext(

@@ -7,7 +7,7 @@ from typing import Any
 
 from cse.core import access_control, announcements, notifications, policy_links
 from cse.core.context import RequestContext
-from cse.core.lifecycle import expiry_for, store_new
+from cse.core.lifecycle import delete_tree, expiry_for, store_new
 from cse.core.numbers import AE, CSE_BASE, REMOTE_CSE, SUBSCRIPTION
 from cse.core.resolution import Target
 from cse.core.result_content import effective, for_created
@@ -15,6 +15,7 @@ from cse.core.validation import check_create, root_and_attributes
 from cse.onem2m.errors import (
     BadRequest,
     Conflict,
+    CseError,
     InvalidChildResourceType,
     NotFound,
     OperationNotAllowed,
@@ -63,10 +64,27 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
         notifications.monitor(ctx, parent, Operation.CREATE)
+    if resource_type.hooks.established is not None:
+        yield from _establish(ctx, resource)
     if ctx.announcing or ctx.withdrawn:
         yield from announcements.settle(ctx)
     resource = ctx.store.get(resource.ri) or resource
     return Response(Status.CREATED, content=for_created(ctx, resource, rcn, sent))
+
+
+def _establish(ctx: RequestContext, resource: Resource) -> Generator[Send, Response | None, None]:
+    """Let a stored resource set up what it needs elsewhere; without that it never was."""
+    hook = ctx.registry[resource.ty].hooks.established
+    assert hook is not None
+    try:
+        yield from hook(ctx, resource)
+    except CseError:
+        current = ctx.store.get(resource.ri)
+        if current is not None:
+            with ctx.transaction():
+                delete_tree(ctx, current)
+        ctx.outbox.clear()
+        raise
 
 
 def _check_privilege(ctx: RequestContext, parent: Resource, number: int) -> None:

@@ -145,6 +145,17 @@ def notification(
     return replace(_to_cse(ctx, request, hop, target, subject, final), target=target)
 
 
+def own_request(ctx: Asking, request: Request) -> Send | None:
+    """A request of this CSE to any resource, here or at another CSE; None when no route leads there."""
+    try:
+        if ctx.is_local(request.to):
+            return Send(request, (), ctx.settings.cse_id, timeout_s=ctx.settings.request_timeout_s)
+        hop = next_hop(ctx, parse_address(request.to))
+    except CseError:
+        return None
+    return _to_cse(ctx, request, hop, request.to, "", True)
+
+
 def _to_ae(ctx: Asking, request: Request, entity: Resource, subject: str, final: bool) -> Send:
     to = sp_relative(entity.ri, ctx.settings.cse_id)
     common = [version for version in entity.attributes.get("srv") or () if version in ctx.settings.releases]

@@ -179,6 +179,9 @@ class Context(Protocol):
     def queue(self, send: Send) -> None:
         """Have something sent after the response, when the changes are durable."""
 
+    def queue_request(self, request: Request) -> None:
+        """Have a request of this CSE served, here or elsewhere, after the response; its answer is of no interest."""
+
     def perform(self, request: Request) -> Generator[Send, Response | None, Response]:
         """Run another request, local or not, as a part of this one."""
 
@@ -225,6 +228,8 @@ class Hooks:
 
     verify_create: Callable[[Context, Resource, dict[str, Any]], Generator[Send, Response | None, None]] | None = None
     verify_update: Callable[[Context, Resource, dict[str, Any]], Generator[Send, Response | None, None]] | None = None
+    #: sets up what a resource just stored needs elsewhere, outside a transaction; an error takes the resource back
+    established: Callable[[Context, Resource], Generator[Send, Response | None, None]] | None = None
     #: answers a NOTIFY to a resource of this type; None: 4000
     notified: Callable[[Context, Resource], Generator[Send, Response | None, Response]] | None = None
     #: replaces the answer of a RETRIEVE (e.g. by asking somebody else); None: plain retrieve
