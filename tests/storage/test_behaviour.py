@@ -89,10 +89,10 @@ def test_replace_gives_a_new_state_and_leaves_the_old_one_alone(store: Engine) -
 @pytest.mark.parametrize("attribute", INDEXED_ATTRIBUTES)
 def test_every_indexed_attribute_finds_its_holders(store: Engine, attribute: str) -> None:
     store.begin()
-    add(store, "c", "list", "r1", **{attribute: ["v", "w", "v", 7]})
-    add(store, "c", "one", "r2", **{attribute: "v"})
-    add(store, "c", "none", "r3", **{attribute: None})
-    add(store, "c", "third", "r4", **{attribute: ["v"]})
+    add(store, "c", "list", "r1", 3, **{attribute: ["v", "w", "v", 7]})
+    add(store, "c", "one", "r2", 3, **{attribute: "v"})
+    add(store, "c", "none", "r3", 3, **{attribute: None})
+    add(store, "c", "third", "r4", 3, **{attribute: ["v"]})
     store.commit()
     assert names(store.referring(attribute, "v")) == ["list", "one", "third"]
     assert names(store.referring(attribute, "w")) == ["list"]
@@ -391,3 +391,14 @@ async def test_removing_while_iterating(store: Engine) -> None:
     store.remove_instances("c")
     assert list(iterator) == []
     store.commit()
+
+
+async def test_what_was_removed_from_the_middle_never_becomes_the_oldest(store: Engine) -> None:
+    made = [(await put(store, "c")).ri for _ in range(5)]
+    assert store.oldest("c").ri == made[0]  # type: ignore[union-attr]
+    for gone in (made[2], made[1], made[0]):
+        store.begin()
+        store.remove(gone)
+        await store.durable(store.commit())
+        assert store.oldest("c").ri == (made[0] if gone != made[0] else made[3])  # type: ignore[union-attr]
+    assert [one.ri for one in store.instances("c")] == made[3:]

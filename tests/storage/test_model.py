@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from cse.onem2m.errors import Conflict, InternalServerError
 from cse.ports import Engine, Resource
+from cse.storage import commit
 from cse.storage.database import check
 from cse.storage.memory import MemoryStore
 from cse.storage.sqlite import SqliteStore
@@ -26,6 +27,10 @@ LABELS = st.lists(st.sampled_from(["x", "y"]), max_size=3)
 ETS = st.sampled_from([None, None, "20300101T000000", "20300102T000000", "20300103T000000"])
 ANY = st.integers(0, 1 << 30)
 LAST = "99991231T235959"
+AFTER = ["", "", "", "let_go", "let_go", "let_go", "fail", "reopen"]
+KINDS = ["insert_plain", "replace", "remove_plain", "remove_instances", "replace_instance", "replace_instance"]
+KINDS += ["insert_instance"] * 6 + ["remove_instance"] * 2 + ["remove_end"] * 3 + ["ends", "expiry"]
+OPERATION = st.tuples(st.sampled_from(KINDS), ANY, st.sampled_from(["", "", "", *NAMES]), LABELS, ETS)
 
 
 def wire(labels: list[str], et: str | None, number: int) -> dict[str, Any]:
@@ -50,7 +55,7 @@ class Model:
         ]
 
     def put(self, new: Resource, is_instance: bool) -> None:
-        self.all[new.ri] = copy.deepcopy(state(new))  # type: ignore[assignment]
+        self.all[new.ri] = copy.deepcopy(state(new) or ())
         if is_instance:
             self.instances.add(new.ri)
 
@@ -104,15 +109,42 @@ class Engines(RuleBasedStateMachine):
 
     # --- transactions
 
-    @precondition(lambda self: not self.in_transaction)
-    @rule()
+    @rule(
+        operations=st.lists(OPERATION, min_size=1, max_size=12),
+        keep=st.sampled_from([True, True, True, False]),
+        then=st.sampled_from(AFTER),
+    )
+    def transaction(self, operations: list[tuple[Any, ...]], keep: bool, then: str) -> None:
+        """A few operations, then commit or rollback, then perhaps something happens to the disk."""
+        self.begin()
+        for kind, which, rn, labels, et in operations:
+            if kind == "insert_plain":
+                self.insert_plain(which, rn or "a", labels, et)
+            elif kind == "insert_instance":
+                self.insert_instance(which, rn, labels, et)
+            elif kind == "replace":
+                self.replace(which, labels, et, None if which % 2 else {"n": which})
+            elif kind == "remove_end":
+                self.remove_end(which, et is None)
+            else:
+                getattr(self, kind)(which)
+            if which % 5 == 0:
+                self.everything()
+        if keep:
+            self.commit()
+        else:
+            self.rollback()
+            self.everything()
+        self.afterwards(then)
+
+    def afterwards(self, then: str) -> None:
+        """Nothing: only a disk has events."""
+
     def begin(self) -> None:
         self.store.begin()
         self.in_transaction = True
         self.before = copy.deepcopy(self.model)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule()
     def commit(self) -> None:
         self.in_transaction = False
         self.hoped |= self.fresh
@@ -126,8 +158,6 @@ class Engines(RuleBasedStateMachine):
 
         self.ticket = self.loop.run_until_complete(close()) or self.ticket
 
-    @precondition(lambda self: self.in_transaction)
-    @rule()
     def rollback(self) -> None:
         self.in_transaction = False
         self.store.rollback()
@@ -136,8 +166,6 @@ class Engines(RuleBasedStateMachine):
 
     # --- writes
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(parent=ANY, rn=st.sampled_from(NAMES), labels=LABELS, et=ETS)
     def insert_plain(self, parent: int, rn: str, labels: list[str], et: str | None, root: bool = False) -> None:
         self.count += 1
         pi = "" if root else self.pick(parent, False)
@@ -151,8 +179,6 @@ class Engines(RuleBasedStateMachine):
             self.store.insert(new)
             self.model.put(new, False)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(parent=ANY, rn=st.sampled_from(["", "", "", *NAMES]), labels=LABELS, et=ETS)
     def insert_instance(self, parent: int, rn: str, labels: list[str], et: str | None) -> None:
         self.count += 1
         pi = self.pick(parent, False)
@@ -172,8 +198,6 @@ class Engines(RuleBasedStateMachine):
             self.given.add(ri)
             self.fresh.add(ri)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(which=ANY, labels=LABELS, et=ETS, internal=st.none() | st.just({"n": 2}))
     def replace(self, which: int, labels: list[str], et: str | None, internal: dict[str, Any] | None) -> None:
         ri = self.pick(which, False)
         assert ri is not None
@@ -183,8 +207,6 @@ class Engines(RuleBasedStateMachine):
         self.store.replace(ri, attributes, internal)
         self.model.all[ri] = (*old[:6], attributes, old[7] if internal is None else internal)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(which=ANY)
     def replace_instance(self, which: int) -> None:
         ri = self.pick(which, True)
         if ri is not None:
@@ -192,8 +214,6 @@ class Engines(RuleBasedStateMachine):
             self.store.replace_instance(ri, {"n": self.count})
             self.model.all[ri] = (*self.model.all[ri][:7], {"n": self.count})
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(which=ANY)
     def remove_plain(self, which: int) -> None:
         ri = self.pick(which, False)
         assert ri is not None
@@ -201,16 +221,12 @@ class Engines(RuleBasedStateMachine):
             self.store.remove(ri)
             self.model.drop(ri)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(which=ANY)
     def remove_instance(self, which: int) -> None:
         ri = self.pick(which, True)
         if ri is not None:
             self.store.remove(ri)
             self.model.drop(ri)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(which=ANY, first=st.booleans())
     def remove_end(self, which: int, first: bool) -> None:
         ri = self.pick(which, True)
         if ri is not None:
@@ -221,8 +237,6 @@ class Engines(RuleBasedStateMachine):
             self.store.remove(end.ri)
             self.model.drop(end.ri)
 
-    @precondition(lambda self: self.in_transaction)
-    @rule(which=ANY)
     def remove_instances(self, which: int) -> None:
         pi = self.pick(which, False)
         assert pi is not None
@@ -232,7 +246,6 @@ class Engines(RuleBasedStateMachine):
 
     # --- reads
 
-    @rule(which=ANY)
     def ends(self, which: int) -> None:
         pi = self.pick(which, False)
         assert pi is not None
@@ -240,7 +253,6 @@ class Engines(RuleBasedStateMachine):
         assert state(self.store.newest(pi)) == (below[-1] if below else None)
         assert state(self.store.oldest(pi)) == (below[0] if below else None)
 
-    @rule()
     def everything(self) -> None:
         model, store = self.model, self.store
         for ri in self.given | set(model.all):
@@ -263,8 +275,8 @@ class Engines(RuleBasedStateMachine):
             holders = [one for one in model.all.values() if label in one[6].get("lbl", [])]
             assert [state(one) for one in store.referring("lbl", label)] == holders
 
-    @rule(limit=st.integers(1, 5))
-    def expiry(self, limit: int) -> None:
+    def expiry(self, which: int) -> None:
+        limit = which % 5 + 1
         expiring = sorted(one[6]["et"] for one in self.model.all.values() if "et" in one[6])
         assert self.store.next_expiry() == (expiring[0] if expiring else None)
         found = self.store.expired(LAST, limit)
@@ -289,6 +301,10 @@ class Sqlite(Engines):
     def made_durable(self) -> None:
         self.settle()
 
+    def afterwards(self, then: str) -> None:
+        if then:
+            getattr(self, then)()
+
     def settle(self) -> None:
         """Open the gate and wait for everything; later commits stay under way until the next time."""
         self.disk.gate.set()
@@ -297,13 +313,10 @@ class Sqlite(Engines):
         self.saved = copy.deepcopy(self.model)
         self.kept |= self.hoped
 
-    @precondition(lambda self: not self.in_transaction)
-    @rule()
     def let_go(self) -> None:
         self.settle()
+        self.everything()
 
-    @precondition(lambda self: not self.in_transaction)
-    @rule()
     def fail(self) -> None:
         """What is under way and what gathered on top is lost, then the disk heals."""
         self.disk.error = sqlite3.OperationalError("disk I/O error")
@@ -329,9 +342,8 @@ class Sqlite(Engines):
         self.model = copy.deepcopy(self.saved)
         self.hoped = set()
         self.ticket = 0
+        self.everything()
 
-    @precondition(lambda self: not self.in_transaction)
-    @rule()
     def reopen(self) -> None:
         self.settle()
         self.disk.gate.set()
@@ -351,12 +363,13 @@ class Sqlite(Engines):
         self.directory.cleanup()
 
 
-OFTEN = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+OFTEN = settings(max_examples=60, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_memory_agrees_with_the_model() -> None:
     run_state_machine_as_test(Engines, settings=OFTEN)
 
 
-def test_sqlite_agrees_with_the_model() -> None:
+def test_sqlite_agrees_with_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "_FIRST_PAUSE_S", 0.002)  # the disk fails often here
     run_state_machine_as_test(Sqlite, settings=OFTEN)
