@@ -16,6 +16,7 @@ from cse.core.delete import delete
 from cse.core.forwarding import forward
 from cse.core.hosting import HostingCse
 from cse.core.notify_request import notify_request
+from cse.core.numbers import CSE_BASE
 from cse.core.resolution import Target, find, is_own
 from cse.core.retrieve import retrieve
 from cse.core.update import update
@@ -52,6 +53,9 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
         if ctx.depth > _MAX_DEPTH:
             raise BadRequest(f"the request leads through more than {_MAX_DEPTH} groups of groups")
         check_request(ctx)
+        admit = ctx.registry[CSE_BASE].hooks.admit
+        if admit is not None:
+            admit(ctx)
         address = parse_address(request.to)
         if is_own(address, ctx.cse):
             response = yield from _serve_here(ctx, address)

@@ -173,6 +173,17 @@ EXAMPLES: dict[str, Example] = {
     "AE": Example(body=lambda number: {"api": "Nexample", "srv": ["3"]}, originator=lambda number: f"Cex{number}"),
     "accessControlPolicy": Example(body=lambda number: {"pvs": _CONTROL}, update_values={"pvs": {"pvs": _CONTROL}}),
     "container": Example(parent="cse-in/ae"),
+    "crossResourceSubscription": Example(
+        parent="cse-in/ae",
+        body=lambda number: {
+            "nu": [URL],
+            "rrat": ["cse-in/container"],
+            "encs": {"enc": [{"net": [3]}]},
+            "twt": 1,
+            "tws": "PT10S",
+        },
+        values={"srat": {"srat": ["cse-in/ae/subscription"]}},
+    ),
     "dynamicAuthorizationConsultation": Example(body=lambda number: {"dap": [URL]}),
     "flexContainer": Example(
         parent="cse-in/ae",

@@ -224,6 +224,20 @@ def test_a_first_point_of_long_ago_does_not_flood_the_list(world: World) -> None
     assert shown(world)["mdc"] == 4
 
 
+def test_subscribers_hear_of_missing_points_by_number_and_duration(world: World) -> None:
+    make(world, mdd=True, **PEI)
+    body = {"nu": ["http://127.0.0.1:1/n"], "enc": {"net": [8], "md": {"num": 2, "dur": "PT60S"}}}
+    created = world.create(PATH, 23, {"m2m:sub": body}, "Cae")
+    assert created.status is Status.CREATED, created.content
+    post(world, world.now)
+    world.advance(12.5)
+    assert world.notifications() == []
+    world.advance(20)
+    events = [event["nev"] for event in world.notifications()]
+    assert [event["rep"]["m2m:tsn"]["mdc"] for event in events] == [2, 3]
+    assert [event["net"] for event in events] == [8, 8]
+
+
 @given(st.lists(st.integers(0, 30), max_size=20, unique=True), st.lists(st.floats(0, 400), min_size=1, max_size=8))
 def test_missing_points_are_those_that_never_came(came: list[int], looks: list[float]) -> None:
     monitor = Monitor(1000.0)
