@@ -161,7 +161,8 @@ class Adapter:
             platform = iot_platform_info(profile, self._mapping) if profile is not None else None
             if platform is not None:
                 with suppress(Mp1Error, TimeoutError):
-                    await asyncio.wait_for(self._mp1.remove_iot_platform(platform["iotPlatformId"]), 1.0)
+                    async with asyncio.timeout(1.0):
+                        await self._mp1.remove_iot_platform(platform["iotPlatformId"])
         self._instance.post(lifecycle.StopRequested())
         _, late = await asyncio.wait([self._instance_task], timeout=5.0)
         for task in late:
@@ -203,7 +204,8 @@ class Adapter:
             if not self._edge_link.up:
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._look.wait()
                 pauses = list(_SOON_S)
             self._look.clear()
 

@@ -125,7 +125,8 @@ class AppInstance:
         at = due(self.state)
         timeout = None if at is None else max(0.0, at - self._clock())
         try:
-            return await asyncio.wait_for(self._events.get(), timeout)
+            async with asyncio.timeout(timeout):
+                return await self._events.get()
         except TimeoutError:
             return Tick()
 

@@ -302,7 +302,8 @@ class CloudSync:
         """List what is new whenever something may be missing, and now and then to make sure that nothing is."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(copied.behind.wait(), self._config.audit_s)
+                async with asyncio.timeout(self._config.audit_s):
+                    await copied.behind.wait()
             copied.behind.clear()
             try:
                 await self._edge_link.turn()

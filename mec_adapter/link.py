@@ -56,7 +56,8 @@ class Link:
                 pause = self._next_at - self._clock()
                 if pause > 0 and not self.up:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._up.wait(), pause)
+                        async with asyncio.timeout(pause):
+                            await self._up.wait()
                 if not self.up:
                     self._next_at = self._clock() + self._pause()
                 return

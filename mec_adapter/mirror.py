@@ -60,7 +60,8 @@ class Mirror:
                 _log.exception("mirror")
             pause = min(_RETRY_S, self._poll_s) if self._trouble else self._poll_s
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _once(self) -> None:

@@ -51,6 +51,7 @@ async def run_adapter(
             if status is not None:
                 status(adapter.status())
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _STATUS_EVERY_S)
+                async with asyncio.timeout(_STATUS_EVERY_S):
+                    await stop.wait()
     finally:
         await adapter.stop()

@@ -55,13 +55,14 @@ async def until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str
 
 
 def cse_settings(kind: str = "MN", **settings: Any) -> dict[str, Any]:
-    """Settings of a CSE for tests: MN ``/id-edge`` or IN ``/id-in``, HTTP on a free port."""
+    """Settings of a CSE for tests: MN ``/id-edge`` or IN ``/id-in``, HTTP only, on a free port."""
     name = "edge" if kind == "MN" else "in"
     return {
         "type": kind,
         "id": f"/id-{name}",
         "name": f"cse-{name}",
         "http": "127.0.0.1:0",
+        "ws": False,
         "insecure_dev": True,
         "admin": (ADMIN,),
         "log_level": "error",
@@ -146,7 +147,7 @@ class ChaosProxy:
 
     ``pass`` forwards; ``refuse`` resets at once; ``blackhole`` takes everything and never answers;
     ``lose-answer`` forwards the request, waits for the answer and resets the connection in its place;
-    ``random`` loses every third answer.
+    ``random`` loses every ``lose_every``-th answer.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -155,6 +156,7 @@ class ChaosProxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._answers = 0
         self.lost_answers = 0
+        self.lose_every = 3
         self._mode = "pass"
         self.port = 0
 
@@ -216,7 +218,7 @@ class ChaosProxy:
     async def _answering(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await upstream.read(65536):
             self._answers += 1
-            if self._mode == "lose-answer" or (self._mode == "random" and self._answers % 3 == 0):
+            if self._mode == "lose-answer" or (self._mode == "random" and self._answers % self.lose_every == 0):
                 self.lost_answers += 1
                 raise ConnectionResetError
             writer.write(data)
