@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.client import ClientProtocol
@@ -20,6 +21,7 @@ from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
 from cse.bindings import websocket_codec as codec
+from cse.bindings.media import JSON
 from cse.bindings.websocket_connection import Upgrade, WebSocketConnection, WebSocketLimits
 from cse.bindings.websocket_link import WebSocketLink, is_deletion
 from cse.onem2m.addressing import shorten
@@ -239,7 +241,7 @@ class WebSocketBinding:
             if link is None:
                 raise Unreachable(f"{rest} closed its WebSocket")
             return await link.ask(send.request, send.timeout_s)
-        link = await self._connected(url, send)
+        link = await self.open(url, send.receiver, send.serialisation, send.timeout_s)
         try:
             return await link.ask(send.request, send.timeout_s)
         except Unreachable:
@@ -255,29 +257,46 @@ class WebSocketBinding:
         links = self._links | set(self._outward.values())
         await asyncio.gather(*(link.finish(grace_s) for link in links), return_exceptions=True)
 
-    async def _connected(self, url: str, send: Send) -> WebSocketLink:
-        target, serialisation = _split(url, send.serialisation)
+    async def open(
+        self, url: str, receiver: str = "", serialisation: str = JSON, timeout_s: float = 5.0
+    ) -> WebSocketLink:
+        """The connection to a node that listens; it is opened when it is not open.
+
+        Args:
+            url: ``ws://host[:port][/path][?ct=json|cbor]`` or wss.
+            receiver: who is there, "" when only the URL is known, whose owner may send nothing.
+            serialisation: ``json`` or ``cbor``, unless the URL says it.
+            timeout_s: how long to wait for a connection that somebody else opens at the moment.
+
+        Raises:
+            Unreachable: no connection.
+        """
+        target, serialisation = _split(url, serialisation)
         key = f"{target} {serialisation}"
+        entity = shorten(receiver, self._sp_id, self._own_id) if receiver else ""
         link = self._outward.get(key)
-        if link is None:
+        if link is None or (link.settled.is_set() and not link.is_open):
             link = self._outward[key] = WebSocketLink(
-                self, codec.NAMES[serialisation], self._limits, entity=self._receiver(send), outward=True
+                self, codec.NAMES[serialisation], self._limits, entity=entity, outward=True
             )
+            origin = "" if self._own_id in codec.UNNAMED else self._own_id
             try:
-                await connect(link, target, serialisation, self._limits, origin=self._own_id, tls=self._tls)
-            except Unreachable:
-                self._outward.pop(key, None)
+                await connect(link, target, serialisation, self._limits, origin=origin, tls=self._tls)
+            except BaseException:
+                if self._outward.get(key) is link:
+                    del self._outward[key]
                 raise
         if not link.settled.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(link.settled.wait(), send.timeout_s)
+                await asyncio.wait_for(link.settled.wait(), timeout_s)
         if not link.is_open:
             raise Unreachable(f"{_shown(target)}: {link.why_gone or 'no connection'}")
-        link.entity = link.entity or self._receiver(send)
+        link.entity = link.entity or entity
         return link
 
-    def _receiver(self, send: Send) -> str:
-        return shorten(send.receiver, self._sp_id, self._own_id) if send.receiver else ""
+    def rename(self, own_id: str) -> None:
+        """This node is called so from now on; open connections stay."""
+        self._own_id = own_id
 
 
 async def connect(
@@ -307,7 +326,7 @@ async def connect(
     except (InvalidURI, ValueError) as error:
         raise _failed(link, f"{_shown(url)} is no WebSocket URL: give ws://host[:port][/path]") from error
     headers = Headers({"X-M2M-Origin": origin} if origin else {})
-    frames = ClientProtocol(uri, subprotocols=[codec_name(serialisation)], max_size=limits.message_bytes)
+    frames = ClientProtocol(uri, subprotocols=[cast(Any, codec.NAMES[serialisation])], max_size=limits.message_bytes)
 
     def protocol() -> WebSocketConnection:
         link.connection = WebSocketConnection.connecting(frames, headers, limits, link)
@@ -322,7 +341,9 @@ async def connect(
     except ssl.SSLError as error:
         raise _failed(link, f"{_shown(url)}: the TLS certificate or handshake is refused ({error})") from error
     except OSError as error:
-        raise _failed(link, f"{_shown(url)}: no connection ({error.strerror or error})") from error
+        raise _failed(
+            link, f"{_shown(url)}: no connection ({os.strerror(error.errno) if error.errno else error})"
+        ) from error
     try:
         async with asyncio.timeout(limits.handshake_s):
             await link.settled.wait()
@@ -337,11 +358,6 @@ def _failed(link: WebSocketLink, reason: str) -> Unreachable:
     if not link.why_gone:
         link.closed(reason)
     return Unreachable(reason)
-
-
-def codec_name(serialisation: str) -> Any:
-    """The subprotocol a client offers for a serialisation."""
-    return codec.NAMES[serialisation]
 
 
 def _wants_answer(request: Request) -> bool:

@@ -85,6 +85,8 @@ class WebSocketLink:
         self.registered = False
         #: set when the connection is open or gone
         self.settled = asyncio.Event()
+        #: set when the connection is gone
+        self.ended = asyncio.Event()
         self.connection: WebSocketConnection | None = None
         self._node = node
         self._subprotocol = subprotocol
@@ -186,6 +188,7 @@ class WebSocketLink:
                 task.cancel()  # a poll nobody waits for must not take what comes next
         self._held.clear()
         self.settled.set()
+        self.ended.set()
         self._node.gone(self, reason)
 
     # --- inside -------------------------------------------------------------------------------------------------

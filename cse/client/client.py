@@ -68,6 +68,7 @@ class Client(Requester):
         super().__init__(transport, originator, release, timeout_s)
         self._queue_size = queue_size
         self._subscriptions: set[Subscription] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -81,6 +82,8 @@ class Client(Requester):
 
     async def close(self) -> None:
         """Delete the subscriptions that are left, then let go of the transport unless it is shared."""
+        if self._looking is not None:
+            self._looking.cancel()
         leaving = [subscription.close() for subscription in list(self._subscriptions)]
         if leaving:
             with contextlib.suppress(TimeoutError):
@@ -217,6 +220,32 @@ class Client(Requester):
         self._subscriptions.add(subscription)
         return subscription
 
+    async def delete(self, to: str) -> None:
+        """Delete a resource and all below it, subscriptions of this client among them, whose iteration then ends.
+
+        Raises:
+            RequestFailed: the CSE refused.
+            Unreachable: nobody answered.
+        """
+        await super().delete(to)
+        if self._subscriptions and not self._transport.farewells and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._end_deleted())
+
+    async def _end_deleted(self) -> None:
+        """End the subscriptions that are gone, where the CSE does not say so because we deleted them ourselves."""
+        await asyncio.sleep(_FAREWELL_S)  # the last notifications may be on their way
+        for subscription in list(self._subscriptions):
+            try:
+                await self.retrieve(subscription.id, attributes=["ri"])
+            except RequestFailed as error:
+                if error.status is Status.NOT_FOUND:
+                    self._subscriptions.discard(subscription)
+                    subscription.deleted.set()
+                    subscription.end()
+                    self._transport.router.forget(subscription)
+            except Unreachable:
+                return
+
     async def _create_subscription(self, to: str, body: Mapping[str, Any], replace: bool) -> dict[str, Any]:
         try:
             return await self.create(to, SUBSCRIPTION, body)
@@ -233,7 +262,8 @@ class Client(Requester):
             with contextlib.suppress(RequestFailed, Unreachable, TimeoutError):
                 await self.delete(subscription.id)
                 # The CSE now tells us what we did (su); let it, or it finds nobody there.
-                async with asyncio.timeout(_FAREWELL_S):
-                    await subscription.deleted.wait()
+                if self._transport.farewells:
+                    async with asyncio.timeout(_FAREWELL_S):
+                        await subscription.deleted.wait()
         finally:
             self._transport.router.forget(subscription)

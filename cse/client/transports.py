@@ -1,12 +1,14 @@
 """What carries an originator's requests and the notifications back to it: one class per binding.
 
 A transport over HTTP or CoAP may serve many originators of one process (``Client(transport, ...)``), which then share
-connections and one listener. Over MQTT every originator is a client of its own at the broker (TS-0010 clause 6.2).
+connections and one listener. Over MQTT every originator is a client of its own at the broker (TS-0010 clause 6.2), and
+over WebSocket it has a connection of its own, over which notifications come back (TS-0020).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import ssl
 from typing import Protocol
@@ -21,12 +23,16 @@ from cse.bindings.http import HttpLimits, HttpSender, HttpServer
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_codec import Topic, parse_url, to_topic_level
 from cse.bindings.mqtt_limits import MqttLimits
+from cse.bindings.websocket import WebSocketBinding
+from cse.bindings.websocket_connection import WebSocketLimits
 from cse.client.notifications import NotificationRouter
 from cse.onem2m.primitives import Request, Response
 from cse.ports import Send, Sender, Unreachable
 
 #: largest notification taken; a CSE chose to store what is in it
 _NOTIFICATION_BYTES = 4 << 20
+#: pauses before a lost WebSocket is opened again, the last one for ever, in seconds
+_REOPEN_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 class Transport(Protocol):
@@ -34,6 +40,8 @@ class Transport(Protocol):
 
     #: sorts what comes in
     router: NotificationRouter
+    #: the CSE tells the end of a subscription to its target; not to an AE that is the target itself and ended it
+    farewells: bool
 
     async def open(self, originator: str) -> str:
         """Get ready to send for an originator; returns the From it has to use.
@@ -74,7 +82,8 @@ def open_transport(
     """The transport for the URL of a CSE, or for MQTT of its broker; nothing is sent yet.
 
     Args:
-        url: ``http(s)://host:port[/root]``, ``coap://host:port`` or ``mqtt(s)://[user:password@]host:port[/prefix]``.
+        url: ``http(s)://host:port[/root]``, ``ws(s)://host:port``, ``coap://host:port`` or
+            ``mqtt(s)://[user:password@]host:port[/prefix]``.
         cse_id: CSE-ID of the registrar CSE; MQTT topics need it.
         listen: host and port for notifications over HTTP and CoAP; port 0 takes a free one.
         public_url: how the CSE reaches the listener (or, for MQTT, the broker) when that differs from here.
@@ -92,7 +101,9 @@ def open_transport(
         return CoapTransport(url, cse_id=cse_id, listen=listen, public_url=public_url, serialisation=serialisation)
     if scheme in ("mqtt", "mqtts"):
         return MqttTransport(url, cse_id=cse_id, public_url=public_url, serialisation=serialisation)
-    raise ValueError(f"{url!r}: use http://, https://, coap://, mqtt:// or mqtts://")
+    if scheme in ("ws", "wss"):
+        return WebSocketTransport(url, cse_id=cse_id, serialisation=serialisation)
+    raise ValueError(f"{url!r}: use http://, https://, ws://, wss://, coap://, mqtt:// or mqtts://")
 
 
 class _Listener(Protocol):
@@ -117,6 +128,7 @@ class _ConnectionlessTransport:
     """
 
     router: NotificationRouter
+    farewells = True
 
     def __init__(
         self, url: str, cse_id: str, sender: Sender, listener: _Listener, public_url: str, serialisation: str
@@ -247,6 +259,8 @@ class MqttTransport:
         serialisation: ``json`` or ``cbor``.
     """
 
+    farewells = True
+
     def __init__(self, url: str, *, cse_id: str = "/id-in", public_url: str = "", serialisation: str = "json") -> None:
         # The CSE hands notifications to the broker and hears of no refusal, so none is made.
         self.router = NotificationRouter(patience_s=None)
@@ -319,6 +333,100 @@ class MqttTransport:
         if self._binding is not None:
             binding, self._binding = self._binding, None
             await binding.stop()
+
+
+class WebSocketTransport:
+    """Requests and notifications of one originator over one WebSocket, which is opened again when it is lost (TS-0020).
+
+    Notifications need no listener and no address of our own, so this works behind NAT and firewalls. Their target is
+    the AE itself: only a registered AE can subscribe.
+
+    Args:
+        url: of the CSE, ``ws(s)://host[:port][/path]``.
+        cse_id: its CSE-ID.
+        serialisation: ``json`` or ``cbor``.
+        tls: verifies a ``wss`` CSE; None for the system's certificates.
+    """
+
+    farewells = False
+
+    def __init__(
+        self, url: str, *, cse_id: str = "/id-in", serialisation: str = "json", tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.router = NotificationRouter()
+        self._url, self._cse_id, self._serialisation, self._tls = url, cse_id, serialisation, tls
+        self._binding: WebSocketBinding | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self, originator: str) -> str:
+        """Connect; an originator without AE-ID gets one when it registers.
+
+        Raises:
+            Unreachable: no connection.
+            ValueError: another originator uses this connection.
+        """
+        if self._binding is not None:
+            raise ValueError("over WebSocket each originator needs a transport of its own")
+        limits = WebSocketLimits(message_bytes=_NOTIFICATION_BYTES)
+        # What comes in over the connection to the own registrar comes from it, or through it.
+        binding = WebSocketBinding(
+            self.router.serve, originator, lenient=True, limits=limits, may_relay=lambda *_: True, tls=self._tls
+        )
+        await binding.open(self._url, self._cse_id, self._serialisation)
+        self._binding = binding
+        return originator
+
+    async def adopt(self, originator: str) -> None:
+        """Open the connection under this AE-ID when it has to be opened again."""
+        if self._binding is not None:
+            self._binding.rename(originator)
+
+    async def request(self, request: Request, timeout_s: float) -> Response:
+        """Send a request and return the answer.
+
+        Raises:
+            Unreachable: no connection, or nobody answered in ``timeout_s``.
+        """
+        if self._binding is None:
+            raise Unreachable(f"not connected to {self._url}")
+        send = Send(
+            request,
+            (self._url,),
+            self._cse_id,
+            exact_url=False,
+            serialisation=self._serialisation,
+            timeout_s=timeout_s,
+        )
+        return await self._binding.send(self._url, send)
+
+    async def target(self, originator: str, token: str) -> str:
+        """The notification target for a subscription: the AE, which is connected."""
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep_open(), name=f"websocket of {originator}")
+        return originator if originator.startswith("/") else f"{self._cse_id}/{originator}"
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        if self._binding is not None:
+            binding, self._binding = self._binding, None
+            await binding.close()
+
+    async def _keep_open(self) -> None:
+        """Open the connection again whenever it is lost, because notifications come over it."""
+        tries = 0
+        while self._binding is not None:
+            try:
+                link = await self._binding.open(self._url, self._cse_id, self._serialisation)
+                tries = 0
+                await link.ended.wait()
+            except Unreachable:
+                tries += 1
+            await asyncio.sleep(_REOPEN_PAUSES_S[min(tries, len(_REOPEN_PAUSES_S) - 1)])
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:

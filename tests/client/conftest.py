@@ -7,7 +7,7 @@ import pytest
 from cse.storage.memory import MemoryStore
 from tests.client.running import running_cse
 
-BINDINGS = ["http", "coap", "mqtt"]
+BINDINGS = ["http", "coap", "mqtt", "ws"]
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ async def cse_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
         async with running_cse(MemoryStore(), http="off", coap="off", mqtt=broker):
             yield broker
         return
-    others = {binding: "off" for binding in ("http", "coap") if binding != request.param}
+    server = "http" if request.param == "ws" else request.param
+    others = {binding: "off" for binding in ("http", "coap") if binding != server}
     async with running_cse(MemoryStore(), **others) as cse:
         yield cse.addresses()[request.param]

@@ -132,6 +132,12 @@ async def test_a_cse_that_is_not_there_is_unreachable(scheme: str, free_port: in
             await client.retrieve("-")
 
 
+async def test_a_websocket_that_cannot_be_opened_is_unreachable(free_port: int) -> None:
+    with pytest.raises(Unreachable, match="refused"):
+        async with Client(f"ws://127.0.0.1:{free_port}", originator="Cme"):
+            pass
+
+
 async def test_a_broker_that_is_not_there_is_unreachable(free_port: int) -> None:
     with pytest.raises(Unreachable, match=str(free_port)):
         async with Client(f"mqtt://127.0.0.1:{free_port}", originator="Cme"):
