@@ -92,6 +92,7 @@ def store_new(
         store.insert(resource)
     hooks.created(ctx, parent, resource)
     parent_hooks.child_created(ctx, store.get(parent.ri) or parent, resource)
+    _observe(ctx, parent)
     notify(ctx, parent, EventType.CHILD_CREATED, resource)
     changed(ctx, resource)
     return resource
@@ -112,9 +113,18 @@ def apply_changes(ctx: Changing, resource: Resource, changes: Mapping[str, Any])
     resource_type.hooks.updated(ctx, stored, before, changes)
     # The hook may have stored further changes of the same resource.
     current = ctx.store.get(resource.ri) or stored
+    _observe(ctx, current)
     notify(ctx, current, EventType.UPDATE, current, changes)
     changed(ctx, current)
     return current
+
+
+def _observe(ctx: Changing, resource: Resource) -> None:
+    """Tell the types that watch other resources of a change (actions come before notifications)."""
+    for observer in ctx.registry.change_observers:
+        current = ctx.store.get(resource.ri)
+        if current is not None:
+            observer(ctx, current)
 
 
 def delete_tree(ctx: Changing, resource: Resource) -> None:
@@ -142,4 +152,5 @@ def delete_tree(ctx: Changing, resource: Resource) -> None:
     parent = store.get(resource.pi)
     if parent is not None:
         registry[parent.ty].hooks.child_deleted(ctx, parent, resource)
+        _observe(ctx, parent)
         notify(ctx, store.get(parent.ri) or parent, EventType.CHILD_DELETED, resource)

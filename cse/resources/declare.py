@@ -154,6 +154,9 @@ class Context(Protocol):
     def delete(self, resource: Resource) -> None:
         """Delete a resource with all below it, inside a transaction, with all that follows from it."""
 
+    def follow(self, request: Request) -> None:
+        """Have a request performed when the change is stored, before the response; its answer changes nothing."""
+
     def withdraw(self, resource: Resource) -> None:
         """Have what is announced of a resource removed that goes without ``delete``; inside a transaction."""
 
@@ -243,6 +246,8 @@ class Hooks:
     #: requests for the parent of such a resource wait there to be fetched while the parent cannot be reached
     holds_requests: bool = False
 
+    #: told of every plain resource whose attributes changed, of whatever type, in the transaction; None: not interested
+    resource_changed: Callable[[Context, Resource], None] | None = None
     #: told of every plain resource that is gone, of whatever type; None: not interested
     resource_gone: Callable[[Context, Resource], None] | None = None
 

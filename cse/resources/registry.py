@@ -37,6 +37,9 @@ class Registry:
         self.known_attributes = known_attributes
         #: the type that keeps non-blocking requests, None when there is none
         self.acceptor = next((known for known in types.values() if known.hooks.accept is not None), None)
+        self.change_observers = tuple(
+            kind.hooks.resource_changed for kind in types.values() if kind.hooks.resource_changed is not None
+        )
         self.holding_requests = tuple(number for number, kind in types.items() if kind.hooks.holds_requests)
         self.by_root = {root: resource_type for resource_type in types.values() for root in resource_type.tables}
 
