@@ -224,9 +224,10 @@ async def test_a_lost_answer_to_a_registration_makes_no_duplicate(mep: Mep, edge
         # Comparing the registry takes more than three answers in a row, so some must get through.
         proxy.mode, proxy.lose_every = "random", 7
         async with running_adapter(cse_url=url_of(edge), mep_url=proxy.url) as adapter:
-            await until(lambda: serving(adapter) and proxy.lost_answers >= 3, 30)
+            await until(lambda: proxy.lost_answers >= 5, 30)
             proxy.mode = "pass"
-            await until(lambda: not adapter.status().trouble)
+            # The pause before the next attempt may have grown to half a minute.
+            await until(lambda: serving(adapter) and not adapter.status().trouble, 60)
             await until(lambda: services_of(mep, 1))
             assert mep.platform.documents.count("app") == 1
 
