@@ -44,7 +44,7 @@ class World:
         self.store = store
         self.codec = codec
         self.now = START_S
-        self._ids = itertools.count(1)
+        self.ids = itertools.count(1)
         self._request_ids = itertools.count(1)
         self.settings = Settings(**{"admin": (ADMIN,), "lenient": False, **settings})
         self.cse = HostingCse(self.settings, load_registry(), store)
@@ -59,7 +59,7 @@ class World:
     def env(self) -> Env:
         """The environment of one request; each is a microsecond later than the one before."""
         self.now += 0.000001
-        return Env(self.now, lambda: f"id{next(self._ids)}")
+        return Env(self.now, lambda: f"id{next(self.ids)}")
 
     def ask(self, operation: Operation, to: str, originator: str = ADMIN, **fields: Any) -> Response:
         """Send a request primitive through the codec and give the response as the originator decodes it."""
