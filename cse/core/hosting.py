@@ -32,6 +32,7 @@ class HostingCse:
         "store",
         "timers",
         "unannounced",
+        "watched",
     )
 
     def __init__(self, settings: Settings, registry: Registry, store: Store) -> None:
@@ -41,6 +42,8 @@ class HostingCse:
         self.base_ri = settings.cse_id.lstrip("/")
         self._group_ids: OrderedDict[str, float] = OrderedDict()
         self.timers = TimerQueue()
+        #: resource-IDs whose changes the shell wants to hear of, besides what is subscribed to
+        self.watched: set[str] = set()
         #: resources whose announced variants are being brought up to date just now
         self.announcing: set[str] = set()
         #: resources to announce when a CSE (by CSE-ID) can be reached, in order; only until the next start

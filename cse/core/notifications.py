@@ -16,7 +16,7 @@ from cse.core.numbers import SUBSCRIPTION
 from cse.core.result_content import representation
 from cse.onem2m.addressing import sp_relative
 from cse.onem2m.errors import OperationDeniedByRemoteEntity, RemoteEntityNotReachable
-from cse.onem2m.primitives import Operation, Response
+from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.timestamps import absolute_time, parse_duration
 from cse.ports import Resource, Send
 from cse.resources.declare import Privilege
@@ -72,10 +72,22 @@ def notify(
         changed: the resource the notification represents: itself for 1 and 2, its child for 3 and 4.
         modified: for UPDATE, the attributes the request named with their new values (None: removed).
     """
+    if subscribed.ri in ctx.cse.watched:
+        ctx.queue(_for_watchers(ctx, subscribed, event, changed))
     for subscription in ctx.store.children(subscribed.ri, SUBSCRIPTION):
         if _matches(ctx, subscription, event, changed, modified):
             shown = _shown(ctx, subscription, changed, modified)
             dispatch(ctx, subscription.ri, _body(ctx, subscription, {"rep": shown, "net": int(event)}))
+
+
+def _for_watchers(ctx: Asking, watched: Resource, event: EventType, changed: Resource) -> Send:
+    """What those are told who watch a resource without a subscription (an extension: ``GET <resource>?watch``)."""
+    shown = {changed.root: representation(ctx, changed)}
+    body = {"nev": {"rep": shown, "net": int(event)}, "sur": sp_relative(watched.ri, ctx.settings.cse_id)}
+    request = Request(
+        Operation.NOTIFY, watched.ri, ctx.settings.cse_id, ctx.env.new_id(), content={"m2m:sgn": body}
+    )
+    return Send(request, (f"watch://{watched.ri}",), target="?watch")
 
 
 def monitor(ctx: Asking, subscribed: Resource, operation: Operation) -> None:
