@@ -16,9 +16,11 @@ from typing import Any, cast
 
 from uvicorn import Config, Server
 
+from cse.bindings.http_browser import CrossOrigin
 from cse.bindings.http_client import HttpSender
 from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
 from cse.bindings.http_connections import AcceptUpgrade, ConnectionGuard, HttpLimits
+from cse.bindings.http_watch import Watches, wanted
 from cse.onem2m.errors import CseError, InternalServerError, RequestTimeout
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
@@ -55,6 +57,8 @@ class HttpServer:
         mounts: other ASGI applications by path prefix ("/health"); they see the whole path.
         tls: serve HTTPS with this context.
         accept_upgrade: takes over connections that ask for a WebSocket, see ``cse.bindings.websocket``.
+        cross_origin: pages of other origins that may use this server.
+        watches: answers ``GET <resource>?watch``.
     """
 
     def __init__(
@@ -69,13 +73,17 @@ class HttpServer:
         mounts: Mapping[str, ASGIApp] | None = None,
         tls: ssl.SSLContext | None = None,
         accept_upgrade: AcceptUpgrade | None = None,
+        cross_origin: CrossOrigin | None = None,
+        watches: Watches | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._guard = ConnectionGuard(self._limits, accept_upgrade)
-        self._asgi = OneM2MApp(serve, lenient=lenient, root_path=root_path, mounts=mounts)
+        self._asgi = OneM2MApp(
+            serve, lenient=lenient, root_path=root_path, mounts=mounts, cross_origin=cross_origin, watches=watches
+        )
         self._server: _QuietServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -188,6 +196,8 @@ class OneM2MApp:
         lenient: dialect tolerance is on.
         root_path: a path prefix that is no part of ``to``.
         mounts: other ASGI applications by path prefix.
+        cross_origin: pages of other origins that may use this.
+        watches: answers ``GET <resource>?watch``.
     """
 
     def __init__(
@@ -197,8 +207,12 @@ class OneM2MApp:
         lenient: bool,
         root_path: str = "",
         mounts: Mapping[str, ASGIApp] | None = None,
+        cross_origin: CrossOrigin | None = None,
+        watches: Watches | None = None,
     ) -> None:
         self._serve = serve
+        self._cross_origin = cross_origin
+        self._watches = watches
         self._lenient = lenient
         self._root_path = root_path.rstrip("/")
         self._mounts = [(prefix.rstrip("/").encode(), app) for prefix, app in (mounts or {}).items()]
@@ -210,10 +224,23 @@ class OneM2MApp:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
                 await app(scope, receive, send)
                 return
+        extra: list[tuple[bytes, bytes]] = []
+        if self._cross_origin is not None:
+            preflight = self._cross_origin.preflight(scope["method"], scope["headers"])
+            if preflight is not None:
+                await send({"type": "http.response.start", "status": preflight[0], "headers": preflight[1]})
+                await send({"type": "http.response.body", "body": preflight[2]})
+                return
+            extra = self._cross_origin.fields(scope["headers"])
+        if self._watches is not None and scope["method"] == "GET" and wanted(scope["query_string"]):
+            await self._watches.answer(scope, receive, send, extra, self._root_path)
+            return
         try:
             status, headers, body = await self._answer(scope, path, receive)
         except _Disconnected:
             return
+        if extra:
+            headers = [*headers, *extra]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

@@ -237,7 +237,7 @@ class WebSocketBinding:
         """
         scheme, _, rest = url.partition("://")
         if scheme == CHANNEL:
-            link = self._newest(rest)
+            link = None if url in send.urls else self._newest(rest)  # nobody may claim it as point of access
             if link is None:
                 raise Unreachable(f"{rest} closed its WebSocket")
             return await link.ask(send.request, send.timeout_s)

@@ -6,7 +6,7 @@ apart by ``rsc``, which only a response has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -203,15 +203,15 @@ def mismatch(request: Request, bound: str) -> OriginatorHasNotRegistered:
     )
 
 
-def origin_allowed(origin: str, host: str, allowed: Iterable[str]) -> bool:
+def origin_allowed(origin: str, host: str, allowed: Collection[str]) -> bool:
     """Whether a page of this origin may open a connection: its own server's pages, and those of the allow list.
 
     Args:
         origin: the Origin header, "" when no browser is involved.
         host: the Host header.
-        allowed: origins such as ``https://app.example``.
+        allowed: origins such as ``https://app.example``, or ``*``.
     """
-    if not origin or origin in allowed:
+    if not origin or origin in allowed or "*" in allowed:
         return True
     try:
         return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
