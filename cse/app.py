@@ -23,8 +23,10 @@ from cse.bindings.coap_client import CoapSender
 from cse.bindings.dialects import Dialects
 from cse.bindings.http import BindError as HttpBindError
 from cse.bindings.http import HttpServer
+from cse.bindings.http_browser import CrossOrigin
 from cse.bindings.http_client import HttpSender
 from cse.bindings.http_connections import HttpLimits
+from cse.bindings.http_watch import SCHEME, Watches
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import WebSocketLimits
@@ -101,6 +103,7 @@ class Cse:
         self._coap: CoapServer | None = None
         self._mqtt: MqttBinding | None = None
         self._ws: WebSocketBinding | None = None
+        self._watches: Watches | None = None
         self.registration: Registration | None = None
         self.engine: Engine
         self.hosting: HostingCse
@@ -142,6 +145,14 @@ class Cse:
         self._ws = self._websocket()
         self._senders.update({"ws": self._ws, "wss": self._ws, CHANNEL: self._ws})
         self.delivery.open_channel = self._ws.channel
+        self._watches = Watches(
+            self._entry,
+            self.hosting.watched,
+            lambda ri: self.engine.get(ri) is not None,
+            release=config.releases[-1],
+            lenient=lenient,
+        )
+        self._senders[SCHEME] = self._watches
         if config.http:
             host, port = split_address(config.http)
             self._http = HttpServer(
@@ -152,6 +163,8 @@ class Cse:
                 lenient=lenient,
                 mounts=self._mounts,
                 accept_upgrade=self._ws.accept if config.ws else None,
+                cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
+                watches=self._watches,
             )
             await self._http.start()
         if config.coap:
@@ -199,6 +212,8 @@ class Cse:
             await self._mqtt.stop()
         if self._coap is not None:
             await self._coap.stop()
+        if self._watches is not None:
+            await self._watches.close()
         if self._ws is not None:
             await self._ws.close(max(0.2, min(2.0, deadline - time.monotonic())))
         if self._http is not None:

@@ -150,6 +150,15 @@ class CseConfig(BaseSettings):
             raise ValueError(f"unknown release {unknown[0] if unknown else ''!r}: use some of {', '.join(_RELEASES)}")
         return tuple(sorted(set(value), key=_RELEASES.index))
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _pages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and (parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"):
+                raise ValueError(f"{origin!r} is no origin of pages: write e.g. https://app.example (no path), or *")
+        return value
+
     @field_validator("http", "coap")
     @classmethod
     def _address(cls, value: str) -> str:
