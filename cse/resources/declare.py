@@ -246,6 +246,8 @@ class Hooks:
     #: requests for the parent of such a resource wait there to be fetched while the parent cannot be reached
     holds_requests: bool = False
 
+    #: told of every request that says when it was made (ot), after it was served, outside a transaction
+    request_seen: Callable[[Context], None] | None = None
     #: told of every plain resource whose attributes changed, of whatever type, in the transaction; None: not interested
     resource_changed: Callable[[Context, Resource], None] | None = None
     #: told of every plain resource that is gone, of whatever type; None: not interested

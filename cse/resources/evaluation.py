@@ -1,4 +1,4 @@
-"""Conditions on an attribute of a resource (evalCriteria), for actions, dependencies and processes (TS-0001 clause 9.6.61).
+"""Conditions on an attribute (evalCriteria), for actions, dependencies and processes (TS-0001 clause 9.6.61).
 
 Not a resource type: what the types that evaluate share.
 """

@@ -40,6 +40,9 @@ class Registry:
         self.change_observers = tuple(
             kind.hooks.resource_changed for kind in types.values() if kind.hooks.resource_changed is not None
         )
+        self.request_observers = tuple(
+            kind.hooks.request_seen for kind in types.values() if kind.hooks.request_seen is not None
+        )
         self.holding_requests = tuple(number for number, kind in types.items() if kind.hooks.holds_requests)
         self.by_root = {root: resource_type for resource_type in types.values() for root in resource_type.tables}
 
