@@ -316,11 +316,11 @@ class Cse:
             await asyncio.sleep(self.config.expiration_check_s)
             try:
                 while (outcome := expire(self.hosting, self._env())) is not None:
-                    await self.engine.durable(outcome.ticket)
+                    if outcome.later is not None:
+                        self._run(self._do_later(outcome.later), "expired")
+                    await self._settle(outcome)
                     if self._ws is not None:
                         self._ws.registrations_changed()
-                    for send in outcome.outbox:
-                        self.delivery.post(send)
                     await asyncio.sleep(0)
             except CseError as error:
                 _log.warning("expired resources cannot be removed now: %s", error.debug)

@@ -36,6 +36,8 @@ class Announcing(Asking, Protocol):
     announcing: list[str]
     #: resources with announced variants that are gone
     withdrawn: list[Resource]
+    #: requests to other CSEs that a change entails, whatever they answer
+    follow_ups: list[Request]
 
 
 def check(table: AttributeTable, given: dict[str, Any], current: Mapping[str, Any]) -> None:
@@ -107,6 +109,8 @@ def settle(ctx: Announcing, *, retry: bool = False) -> _Steps:
     if ctx.withdrawn:
         doomed, ctx.withdrawn = ctx.withdrawn, []
         yield from _withdraw_all(ctx, doomed)
+    while ctx.follow_ups:
+        yield from ctx.perform(ctx.follow_ups.pop(0))
 
 
 def original(ctx: Announcing, resource: Resource) -> Generator[Send, Response | None, Response]:

@@ -35,6 +35,7 @@ class RequestContext:
         "cse",
         "depth",
         "env",
+        "follow_ups",
         "handle",
         "in_transaction",
         "new_timers",
@@ -64,6 +65,7 @@ class RequestContext:
         self.new_timers: list[tuple[str, str, float | None]] = []
         self.announcing: list[str] = []
         self.withdrawn: list[Resource] = []
+        self.follow_ups: list[Request] = []
 
     def type_of(self, resource: Resource) -> ResourceType:
         """See ``Context.type_of``."""
@@ -137,6 +139,7 @@ class RequestContext:
             self.new_timers.clear()
             self.announcing.clear()
             self.withdrawn.clear()
+            self.follow_ups.clear()
             raise
         else:
             self.ticket = max(self.ticket, self.store.commit())
@@ -166,6 +169,15 @@ class RequestContext:
     def delete(self, resource: Resource) -> None:
         """See ``Context.delete``."""
         lifecycle.delete_tree(self, resource)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether other CSEs must be told of the changes (see ``announcements.settle``)."""
+        return bool(self.announcing or self.withdrawn or self.follow_ups)
+
+    def follow(self, request: Request) -> None:
+        """See ``Context.follow``."""
+        self.follow_ups.append(request)
 
     def withdraw(self, resource: Resource) -> None:
         """See ``Context.withdraw``."""

@@ -66,7 +66,7 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         notifications.monitor(ctx, parent, Operation.CREATE)
     if resource_type.hooks.established is not None:
         yield from _establish(ctx, resource)
-    if ctx.announcing or ctx.withdrawn:
+    if ctx.unsettled:
         yield from announcements.settle(ctx)
     resource = ctx.store.get(resource.ri) or resource
     return Response(Status.CREATED, content=for_created(ctx, resource, rcn, sent))

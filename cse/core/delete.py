@@ -46,6 +46,6 @@ def delete(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     with ctx.transaction():
         notifications.monitor(ctx, resource, Operation.DELETE)
         delete_tree(ctx, resource)
-    if ctx.announcing or ctx.withdrawn:
+    if ctx.unsettled:
         yield from announcements.settle(ctx)
     return Response(Status.DELETED, content=content)

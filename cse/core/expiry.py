@@ -7,6 +7,7 @@ from cse.core.hosting import HostingCse
 from cse.core.lifecycle import delete_tree
 from cse.core.numbers import CSE_BASE
 from cse.core.pipeline import serve
+from cse.core.timers import Later
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from cse.ports import Env, Outcome
@@ -19,7 +20,7 @@ def expire(cse: HostingCse, env: Env) -> Outcome | None:
     """Remove a batch of expired resources as the CSE itself; None when nothing was due.
 
     Returns:
-        An outcome whose response is of no interest; its outbox and ticket are.
+        An outcome whose response is of no interest; its outbox, ticket and ``later`` are.
     """
     due = cse.store.expired(env.timestamp, BATCH)
     if not due:
@@ -31,4 +32,5 @@ def expire(cse: HostingCse, env: Env) -> Outcome | None:
             current = cse.store.get(resource.ri)
             if current is not None and current.ty != CSE_BASE:
                 delete_tree(ctx, current)
-    return Outcome(Response(Status.DELETED), ctx.outbox, ctx.ticket)
+    later = Later(ctx, "", "") if ctx.unsettled else None
+    return Outcome(Response(Status.DELETED), ctx.outbox, ctx.ticket, later)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cse.core.access_control import Asking
 from cse.core.numbers import AE, REMOTE_CSE
+from cse.core.resolution import localise
 from cse.onem2m.addressing import Address, is_url, parse_address, sp_relative
 from cse.onem2m.errors import BadRequest, CseError, NotFound, TargetNotReachable
 from cse.onem2m.primitives import Operation, Request, Response
@@ -118,9 +119,12 @@ def notification(
             target=target,
         )
     try:
-        address = parse_address(target)
+        given = parse_address(target)
     except CseError:
         return None
+    address = localise(given, settings, ctx.store)
+    if address is not given and address.cse_id:
+        target = address.text
     resource = ctx.find_local(target)
     if resource is not None and resource.ty == AE:
         return replace(_to_ae(ctx, request, resource, subject, final), target=target)

@@ -27,6 +27,7 @@ class HostingCse:
         "_group_ids",
         "announcing",
         "base_ri",
+        "in_transit",
         "registry",
         "settings",
         "store",
@@ -44,6 +45,8 @@ class HostingCse:
         self.timers = TimerQueue()
         #: resource-IDs whose changes the shell wants to hear of, besides what is subscribed to
         self.watched: set[str] = set()
+        #: requests passed on and not answered yet: originator, request identifier, address
+        self.in_transit: set[tuple[str, str, str]] = set()
         #: resources whose announced variants are being brought up to date just now
         self.announcing: set[str] = set()
         #: resources to announce when a CSE (by CSE-ID) can be reached, in order; only until the next start

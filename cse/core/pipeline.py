@@ -7,6 +7,7 @@ that is raised is a bug and is left to the shell.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 from cse.core import non_blocking
 from cse.core.checks import check_request
@@ -17,7 +18,7 @@ from cse.core.forwarding import forward
 from cse.core.hosting import HostingCse
 from cse.core.notify_request import notify_request
 from cse.core.numbers import CSE_BASE
-from cse.core.resolution import Target, find, is_own
+from cse.core.resolution import Target, find, is_own, localise
 from cse.core.retrieve import retrieve
 from cse.core.update import update
 from cse.onem2m.addressing import Address, parse_address
@@ -56,13 +57,16 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
         admit = ctx.registry[CSE_BASE].hooks.admit
         if admit is not None:
             admit(ctx)
-        address = parse_address(request.to)
+        given = parse_address(request.to)
+        address = localise(given, ctx.settings, ctx.store)
+        if address is not given:
+            ctx.request = replace(request, to=address.text)
         if is_own(address, ctx.cse):
             response = yield from _serve_here(ctx, address)
         elif address.sp_id and address.sp_id != ctx.settings.sp_id:
             raise NotFound(f"no route to service provider {address.sp_id!r}")
         else:
-            response = yield from forward(ctx, address)
+            response = yield from _pass_on(ctx, address)
     except CseError as error:
         response = error_response(request, error.status, error.debug)
     response.request_id = request.request_id
@@ -77,6 +81,19 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
 def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Response | None, Response]:
     request = ctx.request
     kind = request.response_type
+def _pass_on(ctx: RequestContext, address: Address) -> Generator[Send, Response | None, Response]:
+    request, in_transit = ctx.request, ctx.cse.in_transit
+    identity = (request.originator, request.request_id, request.to)
+    if identity in in_transit:
+        # Lists of descendants that are out of date can send a request in a circle.
+        raise NotFound(f"no route to {address.cse_id!r}: the request came back while it was on its way there")
+    in_transit.add(identity)
+    try:
+        return (yield from forward(ctx, address))
+    finally:
+        in_transit.discard(identity)
+
+
     if kind in (ResponseType.NON_BLOCKING_SYNCH, ResponseType.NON_BLOCKING_ASYNCH):
         return non_blocking.accept(ctx)
     if request.execution_time is not None:

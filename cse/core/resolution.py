@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cse.core.hosting import HostingCse
-from cse.onem2m.addressing import Address
+from cse.core.numbers import AE, ANNOUNCED
+from cse.onem2m.addressing import Address, parse_address
 from cse.onem2m.errors import BadRequest, NotFound
-from cse.ports import Env, Resource
+from cse.ports import Env, Resource, Settings, Store
 from cse.resources.declare import VirtualChild
 
 
@@ -32,6 +33,26 @@ def is_own(address: Address, cse: HostingCse) -> bool:
     if address.sp_id and address.sp_id != settings.sp_id:
         return False
     return not address.cse_id or address.cse_id == settings.cse_id
+
+
+def localise(address: Address, settings: Settings, store: Store) -> Address:
+    """An address that begins with an S-stem as one that says where that AE is registered; others as they are.
+
+    S-stems are unique in the service provider, so their SP-relative form ``/S...`` names no CSE (TS-0001 clause 7.2).
+    The registrar of the AE has the AE itself, the IN-CSE has its AEAnnc; nobody else knows.
+    """
+    if not address.cse_id.startswith("/S") or (address.sp_id and address.sp_id != settings.sp_id):
+        return address
+    stem = address.cse_id[1:]
+    entity = store.get(stem)
+    if entity is None or entity.ty not in (AE, AE + ANNOUNCED):
+        return address
+    link = "" if entity.ty == AE else entity.attributes["lnk"]
+    if link and not link.startswith("/"):
+        return address  # it is registered nowhere for now
+    return replace(
+        address, sp_id="", cse_id=parse_address(link).cse_id if link else "", segments=(stem, *address.segments)
+    )
 
 
 def is_alive(resource: Resource, env: Env) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from cse.core import announcements
 from cse.core.context import RequestContext
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import serve
@@ -51,11 +52,14 @@ def run_due(cse: HostingCse, env: Env) -> Outcome | None:
             continue
         hooks = cse.registry[resource.ty].hooks
         if hooks.timer_steps is not None:
-            return Outcome(Response(Status.OK), ctx.outbox, ctx.ticket, _Later(cse, ri, kind))
+            return Outcome(Response(Status.OK), ctx.outbox, ctx.ticket, Later(ctx, ri, kind))
         if hooks.timer_due is not None:
             with ctx.transaction():
                 hooks.timer_due(ctx, resource, kind)
-    return Outcome(Response(Status.OK), ctx.outbox, ctx.ticket) if ctx is not None else None
+    if ctx is None:
+        return None
+    later = Later(ctx, "", "") if ctx.unsettled else None
+    return Outcome(Response(Status.OK), ctx.outbox, ctx.ticket, later)
 
 
 def rebuild(cse: HostingCse, env: Env) -> None:
@@ -75,19 +79,24 @@ def _as_cse(cse: HostingCse, env: Env) -> RequestContext:
     return RequestContext(cse, env, Request(Operation.UPDATE, own, own, env.new_id(), release="3"), serve)
 
 
-class _Later:
-    """The steps of one timer as ``Outcome.later`` wants them."""
+class Later:
+    """The steps of one timer, and what other CSEs must be told, as ``Outcome.later`` wants them."""
 
-    __slots__ = ("_cse", "_kind", "_ri")
+    __slots__ = ("_before", "_kind", "_ri")
 
-    def __init__(self, cse: HostingCse, ri: str, kind: str) -> None:
-        self._cse, self._ri, self._kind = cse, ri, kind
+    def __init__(self, before: RequestContext, ri: str, kind: str) -> None:
+        self._before, self._ri, self._kind = before, ri, kind
 
     def __call__(self, env: Env) -> Generator[Send, Response | None, Outcome]:
-        ctx = _as_cse(self._cse, env)
-        resource: Resource | None = self._cse.store.get(self._ri)
+        """The procedure, as the CSE itself."""
+        before = self._before
+        ctx = _as_cse(before.cse, env)
+        ctx.announcing, ctx.withdrawn, ctx.follow_ups = before.announcing, before.withdrawn, before.follow_ups
+        resource: Resource | None = ctx.store.get(self._ri) if self._ri else None
         if resource is not None:
-            steps = self._cse.registry[resource.ty].hooks.timer_steps
+            steps = ctx.registry[resource.ty].hooks.timer_steps
             if steps is not None:
                 yield from steps(ctx, resource, self._kind)
+        if ctx.unsettled:
+            yield from announcements.settle(ctx)
         return Outcome(Response(Status.OK), ctx.outbox, ctx.ticket)

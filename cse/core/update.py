@@ -60,7 +60,7 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     with ctx.transaction():
         resource = apply_changes(ctx, resource, changes)
         notifications.monitor(ctx, resource, Operation.UPDATE)
-    if ctx.announcing or ctx.withdrawn:
+    if ctx.unsettled:
         yield from announcements.settle(ctx)
         resource = ctx.store.get(resource.ri) or resource
     return Response(Status.UPDATED, content=for_updated(ctx, resource, rcn, sent, before))

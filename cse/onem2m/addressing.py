@@ -31,6 +31,12 @@ class Address:
     segments: tuple[str, ...]
     attribute: str = ""
 
+    @property
+    def text(self) -> str:
+        """The address as a ``to``."""
+        path = "/".join((self.cse_id, *self.segments) if self.cse_id else self.segments)
+        return f"{self.sp_id}{path}#{self.attribute}" if self.attribute else self.sp_id + path
+
 
 def parse_address(to: str) -> Address:
     """Take a ``to`` apart: CSE-relative, SP-relative or absolute, with an optional ``#attribute``.

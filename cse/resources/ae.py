@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,7 +13,9 @@ from cse.onem2m.errors import (
     OriginatorHasAlreadyRegistered,
     SecurityAssociationRequired,
 )
-from cse.ports import Resource
+from cse.onem2m.primitives import Response
+from cse.ports import Resource, Send
+from cse.resources import s_stem
 from cse.resources.declare import Context, Hooks, Privilege, declare
 from cse.resources.node_links import relink
 
@@ -41,8 +43,10 @@ class AeHooks(Hooks):
         if originator == resource.ri:
             return True
         if privilege is Privilege.NOTIFY and originator.startswith("/"):
-            known = originator == ctx.settings.registrar or bool(ctx.store.referring("csi", originator))
-            return True if known else None
+            if any(ctx.store.referring(name, originator) for name in ("csi", "dcse")):
+                return True
+            # CSEs that are not below this one are known to the registrar only, which passes their requests on.
+            return True if ctx.settings.registrar and originator.count("/") == 1 else None
         return None
 
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
@@ -72,9 +76,16 @@ class AeHooks(Hooks):
                 f"AE-ID {stem!r} is registered already: use that registration, or DELETE it first"
             )
 
+    def verify_create(
+        self, ctx: Context, parent: Resource, attributes: dict[str, Any]
+    ) -> Generator[Send, Response | None, None]:
+        """An S-stem is given out, and its AE announced, by the IN-CSE (TS-0001 clause 10.2.2.2)."""
+        if ctx.originator.startswith("S"):
+            yield from s_stem.register(ctx, parent, attributes)
+
     def resource_id(self, ctx: Context, attributes: dict[str, Any]) -> str:
         """The AE-ID stem: the originator's when it gave one, else a new C- or S-stem."""
-        stem = ctx.originator
+        stem = attributes.get("aei") or ctx.originator
         if len(stem) > 1:
             return stem
         return ("S" if stem == "S" else "C") + ctx.env.new_id()
@@ -97,7 +108,8 @@ class AeHooks(Hooks):
         relink(ctx, resource, before.get("nl"), resource.attributes.get("nl"))
 
     def deleting(self, ctx: Context, resource: Resource) -> None:
-        """No node hosts it any more."""
+        """No node hosts it any more, and the IN-CSE learns that its S-stem is not in use."""
+        s_stem.deregister(ctx, resource)
         relink(ctx, resource, resource.attributes.get("nl"), None)
 
 

@@ -5,7 +5,7 @@ Not declared one by one: ``registry`` derives a type for every declared type tha
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from cse.onem2m.addressing import shorten
@@ -22,7 +22,7 @@ from cse.ports import Resource, Send
 from cse.resources.access_control_policy import AccessControlPolicyHooks
 from cse.resources.declare import Context, Hooks, Privilege
 
-_ANNOUNCED_POLICY, _ANNOUNCED_BASE = 10001, 10005
+_ANNOUNCED_POLICY, _ANNOUNCED_AE, _ANNOUNCED_BASE = 10001, 10002, 10005
 _BI_DIRECTIONAL = 2
 INACTIVE = "INACTIVE"
 
@@ -53,9 +53,19 @@ class AnnouncedHooks(Hooks):
         """The hosting CSE of the original may do everything; an announced policy is guarded by its own pvs."""
         if self._owns(ctx, resource, originator):
             return True
+        if resource.ty == _ANNOUNCED_AE and resource.attributes["lnk"] == INACTIVE and privilege is Privilege.UPDATE:
+            # An AE with an S-stem may register anew at any CSE.
+            return True if originator.endswith("/" + resource.ri) else None
         if resource.ty == _ANNOUNCED_POLICY:
             return self._policy.access(ctx, resource, privilege, originator)
         return None
+
+    def resource_id(self, ctx: Context, attributes: dict[str, Any]) -> str:
+        """Like any other; for an AE with an S-stem the stem, a new one when the registrar asks for one."""
+        stem = ctx.originator.rpartition("/")[2]
+        if ctx.request.resource_type == _ANNOUNCED_AE and stem.startswith("S") and ctx.originator.count("/") > 1:
+            return stem if len(stem) > 1 else "S" + ctx.env.new_id()
+        return ctx.env.new_id()
 
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
         """The originator hosts the original; a CSE announces itself once.
@@ -69,6 +79,9 @@ class AnnouncedHooks(Hooks):
             raise BadRequest(f"attribute 'lnk' {link!r} must be an SP-relative address, e.g. '/id-mn/resource'")
         if not _speaks_for(ctx.originator, owner) and ctx.originator not in ctx.settings.admin:
             raise OriginatorHasNoPrivilege(f"only {owner!r} may announce {link!r} here")
+        stem = ctx.originator.rpartition("/")[2]
+        if ctx.originator.count("/") > 1 and ctx.store.get(stem) is not None:
+            raise Conflict(f"the AE-ID stem {stem!r} is in use")
         if ctx.request.resource_type == _ANNOUNCED_BASE:
             for known in ctx.store.referring("lnk", link):
                 if known.ty == _ANNOUNCED_BASE:
@@ -86,10 +99,18 @@ class AnnouncedHooks(Hooks):
         """
         if self._owns(ctx, resource, ctx.originator) or ctx.originator in ctx.settings.admin:
             return
+        if resource.attributes["lnk"] == INACTIVE and _speaks_for(ctx.originator, original_host(ctx, changes["lnk"])):
+            return
         if resource.attributes.get("ast") != _BI_DIRECTIONAL or "lnk" in changes or "ast" in changes:
             raise OriginatorHasNoPrivilege(
                 f"{resource.path!r} is announced: change its original {resource.attributes['lnk']!r}"
             )
+
+    def updated(self, ctx: Context, resource: Resource, before: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        """A link to another CSE makes that one the owner."""
+        owner = original_host(ctx, resource.attributes["lnk"])
+        if owner and owner != resource.internal.get("owner"):
+            ctx.adjust(resource, {}, owner=owner)
 
     def verify_update(
         self, ctx: Context, resource: Resource, changes: dict[str, Any]
@@ -123,4 +144,5 @@ class AnnouncedHooks(Hooks):
 
 
 def _speaks_for(originator: str, owner: str) -> bool:
-    return originator == owner
+    # For an AE with an S-stem its registrar speaks with the stem behind its own CSE-ID.
+    return originator == owner or originator.startswith(owner + "/S")

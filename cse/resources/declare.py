@@ -238,7 +238,7 @@ class Hooks:
     #: replaces the answer of a RETRIEVE (e.g. by asking somebody else); None: plain retrieve
     retrieve: Callable[[Context, Resource], Generator[Send, Response | None, None]] | None = None
 
-    #: takes a non-blocking request (rt 1 and 2) to be served later, gets the CSEBase; the one type that keeps them has it
+    #: takes a non-blocking request (rt 1, 2) to be served later, gets the CSEBase; the one type that keeps them has it
     accept: Callable[[Context, Resource], Response] | None = None
 
     #: makes resources that must exist below the CSEBase; at every start, in a transaction, as the CSE

@@ -5,14 +5,15 @@ TS-0001 clause 9.6.4, 10.2.2.7; TS-0004 clause 7.4.4.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from cse.onem2m.errors import BadRequest, OperationNotAllowed, OriginatorHasAlreadyRegistered
-from cse.onem2m.primitives import Response
+from cse.onem2m.primitives import Operation, Request, Response
 from cse.ports import CseType, Resource, Send
 from cse.resources.declare import Context, Hooks, Privilege, declare
 
+_REMOTE_CSE = 16
 _ANNOUNCE = "announce"
 
 
@@ -52,6 +53,16 @@ class RemoteCseHooks(Hooks):
             resource.ri, resource.attributes, {**resource.internal, "creator": resource.attributes["csi"]}
         )
         ctx.set_timer(resource.ri, _ANNOUNCE, ctx.env.now)
+        _tell_registrar(ctx, resource)
+
+    def updated(self, ctx: Context, resource: Resource, before: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        """A changed list of descendants goes on upwards."""
+        if "dcse" in changes or resource.attributes["csi"] == ctx.settings.registrar:
+            _tell_registrar(ctx, resource)
+
+    def deleting(self, ctx: Context, resource: Resource) -> None:
+        """Its descendants cannot be reached through this CSE any more."""
+        _tell_registrar(ctx, resource, leaving=True)
 
     def timer_steps(self, ctx: Context, resource: Resource, kind: str) -> Generator[Send, Response | None, None]:
         """Announce what could not be announced before this CSE registered."""
@@ -61,6 +72,31 @@ class RemoteCseHooks(Hooks):
         """Only CSEs change it."""
         if not ctx.originator.startswith("/") and ctx.originator not in ctx.settings.admin:
             raise OperationNotAllowed("only a CSE can update a remoteCSE")
+
+
+def _tell_registrar(ctx: Context, cause: Resource, *, leaving: bool = False) -> None:
+    """Have the registrar's remoteCSE of this CSE list all CSEs that are reached through this one (descendantCSEs)."""
+    settings = ctx.settings
+    registrar = settings.registrar
+    is_registrar = cause.attributes["csi"] == registrar
+    if not registrar or (is_registrar and leaving):
+        return
+    descendants: dict[str, None] = {}
+    for known in ctx.store.of_type(_REMOTE_CSE):
+        if known.attributes["csi"] != registrar and not (leaving and known.ri == cause.ri):
+            descendants.update(dict.fromkeys((known.attributes["csi"], *known.attributes.get("dcse", ()))))
+    if is_registrar and not descendants:
+        return  # just registered, and nobody is below
+    ctx.follow(
+        Request(
+            Operation.UPDATE,
+            f"{registrar}/-/{settings.cse_id.lstrip('/')}",
+            settings.cse_id,
+            ctx.env.new_id(),
+            content={"m2m:csr": {"dcse": list(descendants)}},
+            release="3" if "3" in settings.releases else settings.releases[-1],
+        )
+    )
 
 
 TYPES = (declare("remoteCSE", RemoteCseHooks()),)

@@ -106,6 +106,8 @@ class World:
         self.now = max(self.now, end)
         while (outcome := expire(self.cse, self.env())) is not None:
             self.outbox.extend(outcome.outbox)
+            if outcome.later is not None:
+                self.outbox.extend(self._finish(outcome.later(self.env())).outbox)
 
     def notifications(self) -> list[dict[str, Any]]:
         """The ``m2m:sgn`` of everything queued since the last call."""
