@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 CONTEXT = environment("ONEMEC_UP")
 _PROGRESS_S = 5.0
+#: trees with many devices are read less often: seconds between two looks are devices divided by this
+_LOOKS_PER_DEVICE = 100.0
 
 _EXAMPLES = """
 Examples:
@@ -205,14 +207,13 @@ class _Up:
             raise CannotStart(str(error)) from error
         observer = Observer(config)
         supervisor = Supervisor(parts, config.folder / "logs", observer.line, self._ready)
-        self._say(
-            f"onemec up: {config.devices} devices, broker {config.broker_url}"
-            f"{' (our own)' if config.embedded else ''}, logs in {config.folder / 'logs'}"
-        )
+        ours = " (our own)" if config.embedded else ""
+        self._say(f"onemec up: {config.devices} devices, broker {config.broker_url}{ours}")
+        self._say(f"  logs in {config.folder / 'logs'}")
         try:
             if not await _unless(stop, supervisor.start()):
                 return 0
-            await observer.start()
+            await observer.start(max(1.0, config.devices / _LOOKS_PER_DEVICE))
             self._say(f"everything is up after {time.monotonic() - self._started_at:.1f} s")
             return await self._show_or_check(config, supervisor, observer, stop)
         except PartFailed as error:
@@ -237,6 +238,9 @@ class _Up:
             from onemec.stack.view import View
 
             await View(config, supervisor, observer).show(stop)
+            for running in supervisor.died():
+                self._keep = True
+                self._say(f"{running.part.title} has ended: {running.last_words()}")
             return 0
         return await self._tell_for_ever(supervisor, observer, stop)
 

@@ -1,17 +1,27 @@
 """The whole stack as `onemec up` starts it: data arrives everywhere, and everything ends when it is told to."""
 
+import fcntl
+import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from onemec.stack.brokers import Broker, BrokerTrouble, choose_broker
 from onemec.stack.parts import fleet_sizes
 from onemec.stack.ports import USES, PortInUse, a_free_port, choose_ports
 from tests.brokers import free_port
-from tests.onemec.processes import Command, run, running
+from tests.onemec.processes import ENVIRONMENT, Command, run, running
 
 FREE_PORTS = [word for use in USES for word in (use.option, "0")]
 PARTS = ("MEC platform", "cloud IN-CSE", "edge CSE", "Mp1 adapter", "simulated devices", "MEC application")
@@ -101,6 +111,44 @@ def test_a_signal_ends_every_part_within_ten_seconds(tmp_path: Path, number: sig
 
 
 @pytest.mark.stack
+def test_the_live_view_shows_the_stack_and_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "onemec", "up", *FREE_PORTS, "--devices", "4", "--mqtt-url", "embedded"]
+    environment = {**ENVIRONMENT, "TERM": "xterm-256color", "TMPDIR": str(tmp_path)}
+    del environment["COLUMNS"]
+    up = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
+    os.close(theirs)
+    seen = b""
+    try:
+        deadline = time.monotonic() + 60
+        while b"temperature-1" not in seen or b"edge CSE" not in seen.partition(b"\x1b[?1049h")[2]:
+            assert time.monotonic() < deadline, seen[-3000:].decode()
+            seen += _read(ours)
+        os.killpg(up.pid, signal.SIGINT)
+        while chunk := _read(ours):
+            seen += chunk
+        assert up.wait(10) == 0
+    finally:
+        up.kill()
+        os.close(ours)
+    before, view = seen.decode("utf-8", "replace").split("\x1b[?1049h")
+    view, after = view.split("\x1b[?1049l")
+    assert "everything is up" in before
+    assert "MEC services" in view
+    assert "everything is stopped" in after
+
+
+def _read(terminal: int) -> bytes:
+    """What a terminal shows next, nothing at its end."""
+    ready, _, _ = select.select([terminal], [], [], 10)
+    try:
+        return os.read(terminal, 65536) if ready else b""
+    except OSError:  # Linux: the other side is closed
+        return b""
+
+
+@pytest.mark.stack
 def test_parts_do_not_outlive_a_killed_command(tmp_path: Path) -> None:
     up = started(tmp_path)
     try:
@@ -167,3 +215,16 @@ def test_every_stack_has_all_its_devices(count: int) -> None:
     assert min(sizes.values()) >= 1
     assert ("actuator" in sizes) == (count >= 4)
     assert len(sizes) == min(4, count)
+
+
+async def test_a_broker_that_carries_another_stack_is_not_shared(tmp_path: Path, embedded_broker_url: str) -> None:
+    url = f"{embedded_broker_url}/other-stack"
+    assert await choose_broker(url) == Broker(url)
+    options = ["--id", "/id-edge", "--name", "cse-edge", "--http", "off", "--mqtt", url, "--insecure-dev"]
+    with running(tmp_path, "cse", *options) as cse:
+        cse.wait_ready()
+        with pytest.raises(BrokerTrouble, match="another CSE /id-edge"):
+            await choose_broker(url)
+    assert (await choose_broker("embedded")).embedded
+    with pytest.raises(BrokerTrouble, match="mqtt://host:port"):
+        await choose_broker("http://127.0.0.1:1883")

@@ -190,8 +190,7 @@ def write_fleets(config: StackConfig) -> Path:
 def _devices(config: StackConfig) -> Part:
     command = _onemec("devices", "run", "--config", str(config.folder / "devices.toml"), "--json", "--report", "500ms")
     title = f"{config.devices} simulated devices"
-    sizes = ", ".join(f"{size} {kind}" for kind, size in fleet_sizes(config.devices).items())
-    return Part("devices", title, sizes, command, ("edge",))
+    return Part("devices", title, ", ".join(fleet_sizes(config.devices)), command, ("edge",))
 
 
 def _onemec(*words: str) -> tuple[str, ...]:

@@ -159,14 +159,20 @@ def _services(figures: Figures, room: int, width: int) -> Panel:
         alike[str(service.get("serName", "")), str(transport.get("type", "")), str(service.get("state", ""))] += 1
     active = sum(service.get("state") == "ACTIVE" for service in figures.services)
     rows = sorted(alike.items(), key=lambda row: (row[0][2] in _GOOD, _AE_SERVICE in row[0][0], row[0][0]))
+    longest = max((len(state) for _, _, state in alike), default=6)
     columns = [
         _Column("service"),
         _Column("transport", wide=True),
         _Column("", "right", least=4),
-        _Column("state", least=6),
+        _Column("state", least=longest),
     ]
     cells = [
-        [_end_of(name, 20 if width < _WIDE else 32), transport, f"{count} x" if count > 1 else "", state]
+        [
+            _end_of(name, width // 2 - 14 - longest if width < _WIDE else 32),
+            transport,
+            f"{count} x" if count > 1 else "",
+            state,
+        ]
         for (name, transport, state), count in rows
     ]
     return _panel(f"MEC services: {active} of {len(figures.services)} ACTIVE", _list(columns, cells, room, width))
