@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 app.command("up", context_settings=up_command.CONTEXT, rich_help_panel="Everything at once")(up_command.up)
 app.command("cse", rich_help_panel="Parts")(cse_command.cse)
-app.command("mep", context_settings=mep_command.CONTEXT, rich_help_panel="Parts")(mep_command.mep)
+app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
 app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)
 app.add_typer(devices_command.app, name="devices", rich_help_panel="Parts")
 

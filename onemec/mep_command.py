@@ -1,4 +1,4 @@
-"""``onemec mep``: run the embedded MEC platform."""
+"""``onemec mep``: run the embedded MEC platform; ``onemec mep app``: what its operator does with applications."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from onemec import mep_app_command
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
 from onemec.settings import USAGE, environment, from_file, log_level, option, secret
 
@@ -29,6 +32,7 @@ over the environment, the environment over the file.
 
 
 def mep(
+    ctx: typer.Context,
     config: Annotated[
         Path | None, option("--config", "-c", is_eager=True, callback=from_file("mep"), help="TOML file.")
     ] = None,
@@ -50,6 +54,8 @@ def mep(
     ] = "info",
 ) -> None:
     """Run the embedded MEC platform until SIGTERM or Ctrl-C; prints its address and the word ready."""
+    if ctx.invoked_subcommand is not None:
+        return
     from cse.config import split_address  # pydantic takes a third of a second to import, --help should not
     from mec_adapter.platform.config import PlatformConfig, PlatformStartError, check
 
@@ -86,6 +92,9 @@ def mep(
 
 mep.__doc__ = f"{mep.__doc__}\n{_EXAMPLES}"
 CONTEXT = environment("ONEMEC_MEP")
+app = typer.Typer()
+app.callback(invoke_without_command=True, context_settings=CONTEXT)(mep)
+app.add_typer(mep_app_command.app, name="app")
 
 
 async def _serve(config: PlatformConfig, stop: asyncio.Event) -> None:
