@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from cse.core.access_control import Asking
 from cse.core.filtering import Filter
+from cse.core.hosting import HostingCse
 from cse.core.numbers import SUBSCRIPTION
 from cse.core.result_content import representation
 from cse.onem2m.addressing import sp_relative
@@ -56,8 +57,14 @@ _MONITORED = {
 }
 
 
+class Watched(Asking, Protocol):
+    """What telling of changes needs of a request."""
+
+    cse: HostingCse
+
+
 def notify(
-    ctx: Asking,
+    ctx: Watched,
     subscribed: Resource,
     event: EventType,
     changed: Resource,
