@@ -79,6 +79,10 @@ class ActionHooks(Hooks):
             rest = [one for one in listed if sp_relative(one, ctx.settings.cse_id) not in names]
             ctx.adjust(resource, {"dep": rest or None})
 
+    def entered(self, ctx: Context, resource: Resource) -> None:
+        """The action of a process state is evaluated when the state is entered, anew each time."""
+        consider(ctx, ctx.adjust(resource, {}, **_fresh(ctx, resource.attributes, resource.pi)))
+
     def resource_changed(self, ctx: Context, resource: Resource) -> None:
         """Evaluate the actions that watch a changed resource, those with the smallest apy first."""
         actions = [one for one in ctx.store.of_type(_NUMBER) if one.internal.get("subject") == resource.ri]
@@ -149,6 +153,9 @@ def consider(ctx: Context, action: Resource, rank: int = 0) -> None:
         rank: its place among the actions of this change.
     """
     internal, attributes = action.internal, action.attributes
+    parent = ctx.store.get(action.pi)
+    if parent is not None and parent.attributes.get("sact") is False:
+        return  # it belongs to a state of a process that is not the current one
     if internal.get("left") == 0 or ctx.env.now < internal.get("not_before", 0.0):
         return
     if not holds(ctx, attributes["evc"], ctx.store.get(internal["subject"])) or not _dependencies_met(ctx, attributes):

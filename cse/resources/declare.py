@@ -305,6 +305,9 @@ class Hooks:
     def deleting(self, ctx: Context, resource: Resource) -> None:
         """The resource is about to go; its children are gone or going with it."""
 
+    def entered(self, ctx: Context, resource: Resource) -> None:
+        """The state of a process that this resource belongs to became the current one."""
+
     def check_retrieve(self, ctx: Context, resource: Resource) -> None:
         """Refuse a RETRIEVE."""
 
