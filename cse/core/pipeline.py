@@ -43,6 +43,9 @@ def handle(request: Request, cse: HostingCse, env: Env) -> Generator[Send, Respo
     """
     ctx = RequestContext(cse, env, request, serve)
     response = yield from serve(ctx)
+    if request.originating_time is not None:
+        for observer in cse.registry.request_observers:
+            observer(ctx)
     response.silent = request.response_type == ResponseType.NO_RESPONSE
     return Outcome(response, ctx.outbox, ctx.ticket)
 
@@ -78,9 +81,6 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
     return response
 
 
-def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Response | None, Response]:
-    request = ctx.request
-    kind = request.response_type
 def _pass_on(ctx: RequestContext, address: Address) -> Generator[Send, Response | None, Response]:
     request, in_transit = ctx.request, ctx.cse.in_transit
     identity = (request.originator, request.request_id, request.to)
@@ -94,6 +94,9 @@ def _pass_on(ctx: RequestContext, address: Address) -> Generator[Send, Response 
         in_transit.discard(identity)
 
 
+def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Response | None, Response]:
+    request = ctx.request
+    kind = request.response_type
     if kind in (ResponseType.NON_BLOCKING_SYNCH, ResponseType.NON_BLOCKING_ASYNCH):
         return non_blocking.accept(ctx)
     if request.execution_time is not None:
