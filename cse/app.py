@@ -28,9 +28,9 @@ from cse.bindings.http_client import HttpSender
 from cse.bindings.http_connections import HttpLimits
 from cse.bindings.http_watch import SCHEME, Watches
 from cse.bindings.mqtt import MqttBinding, MqttStartError
+from cse.bindings.mqtt_limits import MqttLimits
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import WebSocketLimits
-from cse.bindings.mqtt_limits import MqttLimits
 from cse.config import CseConfig, split_address
 from cse.core.expiry import expire
 from cse.core.feedback import delivered
