@@ -47,6 +47,8 @@ class ContentType(IntEnum):
 
 #: conditions of eventNotificationCriteria that look at the changed resource itself
 _CONDITIONS = ("crb", "cra", "ms", "us", "sts", "stb", "exb", "exa", "sza", "szb")
+#: most prior events a new subscription is told of (preSubscriptionNotify)
+_MOST_PRIOR = 100
 #: the bit of accessControlOperations by which operationMonitor names an operation
 _MONITORED = {
     Operation.CREATE: Privilege.CREATE,
@@ -117,6 +119,9 @@ def monitor(ctx: Asking, subscribed: Resource, operation: Operation) -> None:
 def special_event(ctx: Asking, subscribed: Resource, event_type: int, detail: Any) -> None:
     """Notify of an event that the type of the subscribed-to resource reports itself (see ``Context.event``)."""
     event = EventType(event_type)
+    if event is EventType.CHILD_CREATED:
+        _replay(ctx, subscribed, detail)
+        return
     for subscription in ctx.store.children(subscribed.ri, SUBSCRIPTION):
         if not _matches(ctx, subscription, event, subscribed, None):
             continue
@@ -124,6 +129,20 @@ def special_event(ctx: Asking, subscribed: Resource, event_type: int, detail: An
             _count_missing(ctx, subscription, detail)
         else:
             dispatch(ctx, subscription.ri, _body(ctx, subscription, {"rep": {"m2m:tgp": detail}, "net": int(event)}))
+
+
+def _replay(ctx: Asking, subscribed: Resource, subscription: Resource) -> None:
+    """Tell a new subscription of the latest events before it, oldest first: the instances that are still there."""
+    wanted = min(subscription.attributes["psn"], _MOST_PRIOR)
+    prior: list[Resource] = []
+    for instance in ctx.store.instances(subscribed.ri, newest_first=True):
+        if len(prior) == wanted:
+            break
+        if _matches(ctx, subscription, EventType.CHILD_CREATED, instance, None):
+            prior.append(instance)
+    for instance in reversed(prior):
+        event = {"rep": _shown(ctx, subscription, instance, None), "net": int(EventType.CHILD_CREATED)}
+        dispatch(ctx, subscription.ri, _body(ctx, subscription, event))
 
 
 def _count_missing(ctx: Asking, subscription: Resource, points: Sequence[str]) -> None:

@@ -174,8 +174,9 @@ class Context(Protocol):
 
         Args:
             resource: the subscribed-to resource.
-            event_type: 6 (trigger received; ``detail``: the m2m:tgp) or 8 (missing data points; ``detail``: the
-                list of the newly missing dataGenerationTimes).
+            event_type: 3 (``detail``: a new subscription, which alone is told of the instances before it),
+                6 (trigger received; ``detail``: the m2m:tgp) or 8 (missing data points; ``detail``: the list of the
+                newly missing dataGenerationTimes).
             detail: see there.
         """
 

@@ -13,6 +13,7 @@ from cse.resources.declare import Context, Hooks, VirtualChild, declare
 from cse.resources.subscription_checks import check, complete, same_entity, verify_targets
 
 _SCHEDULE = 18
+_CHILD_CREATED = 3
 
 
 class SubscriptionHooks(Hooks):
@@ -38,6 +39,11 @@ class SubscriptionHooks(Hooks):
         """Statistics begin with the subscription."""
         if resource.attributes.get("nse"):
             resource.attributes["nsi"] = notifying.statistics(resource.attributes["nu"])
+
+    def created(self, ctx: Context, parent: Resource, resource: Resource) -> None:
+        """Prior events are told (preSubscriptionNotify): those whose instances are still there."""
+        if "psn" in resource.attributes and _CHILD_CREATED in ((resource.attributes.get("enc") or {}).get("net") or ()):
+            ctx.event(parent, _CHILD_CREATED, resource)
 
     def check_update(self, ctx: Context, resource: Resource, changes: dict[str, Any]) -> None:
         """The subscription must make sense with the changes applied."""

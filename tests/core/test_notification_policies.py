@@ -273,6 +273,14 @@ def test_statistics_follow_the_targets(world: World) -> None:
     ]
 
 
+def test_prior_events_are_told(world: World) -> None:
+    for content in "abc":
+        world.post(PATH, content)
+    subscribe(world, psn=2)
+    world.post(PATH, "d")
+    assert batches(world) == [["b"], ["c"], ["d"]]
+
+
 def test_event_originator(world: World) -> None:
     subscribe(world, eeno=True, cr=None)
     world.post(PATH, originator=ADMIN)

@@ -140,6 +140,19 @@ async def test_notifications_wait_until_they_are_fetched_in_order(cse: Cse) -> N
     assert (await poll(cse, 50)).status is Status.REQUEST_TIMEOUT
 
 
+async def test_answers_are_counted(cse: Cse) -> None:
+    content = {"m2m:sub": {"rn": "sub", "nu": ["Cae"], "enc": {"net": [3]}, "nse": True}}
+    await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=23, content=content)
+    await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=3, content={"m2m:cnt": {}})
+    await answer(cse, (await poll(cse)).content["m2m:rqp"])
+    for _ in range(100):
+        counted = (await ask(cse, Operation.RETRIEVE, "cse-in/ae/sub")).content["m2m:sub"]["nsi"]
+        if counted[0]["rsr"]:
+            break
+        await asyncio.sleep(0)
+    assert counted == [{"tg": "Cae", "rqs": 1, "rsr": 1, "noec": 1}]
+
+
 async def test_parallel_polls_are_served_in_turn(cse: Cse) -> None:
     polls = [asyncio.create_task(poll(cse)) for _ in range(2)]
     await asyncio.sleep(0)
