@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -122,33 +122,9 @@ class RequestContext:
         """An identifier in its shortest local form."""
         return shorten(identifier, self.settings.sp_id, self.settings.cse_id)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """See ``Context.transaction``. Nested ones are one."""
-        if self.in_transaction:
-            yield
-            return
-        self.store.begin()
-        self.in_transaction = True
-        queued = len(self.outbox)
-        try:
-            yield
-        except BaseException:
-            self.store.rollback()
-            del self.outbox[queued:]
-            self.new_timers.clear()
-            self.announcing.clear()
-            self.withdrawn.clear()
-            self.follow_ups.clear()
-            raise
-        else:
-            self.ticket = max(self.ticket, self.store.commit())
-            if self.new_timers:
-                for ri, kind, due_s in self.new_timers:
-                    self.cse.timers.set(ri, kind, due_s)
-                self.new_timers.clear()
-        finally:
-            self.in_transaction = False
+        return _Transaction(self)
 
     def create(self, parent: Resource, ty: int, attributes: dict[str, Any], *, creator: str = "") -> Resource:
         """See ``Context.create``."""
@@ -238,3 +214,47 @@ class RequestContext:
     ) -> Send | None:
         """See ``Context.notification``."""
         return forwarding.notification(self, target, content, subject=subject, final=final, category=category)
+
+
+class _Transaction(AbstractContextManager[None]):
+    """What is stored inside, and what is queued because of it, counts together or not at all.
+
+    A class and not a generator: every request has at least one, and this costs a third.
+    """
+
+    __slots__ = ("_ctx", "_nested", "_queued")
+
+    def __init__(self, ctx: RequestContext) -> None:
+        self._ctx = ctx
+        self._nested = ctx.in_transaction
+        self._queued = len(ctx.outbox)
+
+    def __enter__(self) -> None:
+        if not self._nested:
+            self._ctx.store.begin()
+            self._ctx.in_transaction = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._nested:
+            return
+        ctx = self._ctx
+        try:
+            if kind is not None:
+                self._undo()
+                return
+            ctx.ticket = max(ctx.ticket, ctx.store.commit())
+            if ctx.new_timers:
+                for ri, timer, due_s in ctx.new_timers:
+                    ctx.cse.timers.set(ri, timer, due_s)
+                ctx.new_timers.clear()
+        finally:
+            ctx.in_transaction = False
+
+    def _undo(self) -> None:
+        ctx = self._ctx
+        ctx.store.rollback()
+        del ctx.outbox[self._queued :]
+        ctx.new_timers.clear()
+        ctx.announcing.clear()
+        ctx.withdrawn.clear()
+        ctx.follow_ups.clear()
