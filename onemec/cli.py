@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onemec import adapter_command, cse_command, devices_command, mep_command, up_command
+from onemec import adapter_command, cse_command, devices_command, mep_command, types_command, up_command
 
 app = typer.Typer(
     name="onemec",
@@ -23,6 +23,7 @@ app.command("cse", rich_help_panel="Parts")(cse_command.cse)
 app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
 app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)
 app.add_typer(devices_command.app, name="devices", rich_help_panel="Parts")
+app.command("types", rich_help_panel="Look inside")(types_command.types)
 
 
 @app.callback(invoke_without_command=True)
