@@ -27,6 +27,7 @@ class HostingCse:
         "_group_ids",
         "announcing",
         "base_ri",
+        "blocked",
         "in_transit",
         "registry",
         "settings",
@@ -43,6 +44,8 @@ class HostingCse:
         self.base_ri = settings.cse_id.lstrip("/")
         self._group_ids: OrderedDict[str, float] = OrderedDict()
         self.timers = TimerQueue()
+        #: resource-IDs whose blocking update waits for a notification target to agree
+        self.blocked: set[str] = set()
         #: resource-IDs whose changes the shell wants to hear of, besides what is subscribed to
         self.watched: set[str] = set()
         #: requests passed on and not answered yet: originator, request identifier, address

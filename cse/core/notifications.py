@@ -47,6 +47,8 @@ class ContentType(IntEnum):
 
 #: conditions of eventNotificationCriteria that look at the changed resource itself
 _CONDITIONS = ("crb", "cra", "ms", "us", "sts", "stb", "exb", "exa", "sza", "szb")
+#: how often a change that waits for a blocking update looks whether it may go on, in seconds
+_BLOCKED_PAUSE_S = 0.05
 #: most prior events a new subscription is told of (preSubscriptionNotify)
 _MOST_PRIOR = 100
 #: the bit of accessControlOperations by which operationMonitor names an operation
@@ -162,8 +164,16 @@ def _count_missing(ctx: Asking, subscription: Resource, points: Sequence[str]) -
             dispatch(ctx, current.ri, _body(ctx, current, {"rep": report, "net": int(EventType.MISSING_DATA)}))
 
 
+def wait_while_blocked(ctx: Watched, ri: str) -> Generator[Send, Response | None, None]:
+    """Let a change of a resource wait for its blocking update to end, at most as long as that may take."""
+    waited_s = 0.0
+    while ri in ctx.cse.blocked and waited_s < ctx.settings.request_timeout_s:
+        waited_s += _BLOCKED_PAUSE_S
+        yield Send(ctx.request, resume_at_s=ctx.env.now + waited_s)
+
+
 def blocking_update(
-    ctx: Asking, resource: Resource, changes: Mapping[str, Any]
+    ctx: Watched, resource: Resource, changes: Mapping[str, Any]
 ) -> Generator[Send, Response | None, None]:
     """Ask the targets of blocking-update subscriptions whether an update may go ahead (TS-0001 clause 10.2.10.20).
 
@@ -175,7 +185,11 @@ def blocking_update(
         if not _matches(ctx, subscription, EventType.BLOCKING_UPDATE, resource, changes):
             continue
         event = {"rep": {resource.root: dict(changes)}, "net": int(EventType.BLOCKING_UPDATE)}
-        answer = yield from _ask(ctx, subscription, _body(ctx, subscription, event))
+        ctx.cse.blocked.add(resource.ri)
+        try:
+            answer = yield from _ask(ctx, subscription, _body(ctx, subscription, event))
+        finally:
+            ctx.cse.blocked.discard(resource.ri)
         if answer is None:
             raise RemoteEntityNotReachable(
                 f"{subscription.attributes['nu'][0]!r} must agree to this update and does not answer: try again later"

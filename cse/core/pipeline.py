@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
-from cse.core import non_blocking
+from cse.core import non_blocking, notifications
 from cse.core.checks import check_request
 from cse.core.context import RequestContext
 from cse.core.create import create
@@ -116,6 +116,9 @@ def _serve_here(ctx: RequestContext, address: Address) -> Generator[Send, Respon
         target = Target(virtual.redirect(ctx, target.resource))
     if address.attribute and request.operation is not Operation.RETRIEVE:
         raise BadRequest("'#attribute' in an address goes with RETRIEVE only")
+    if target.resource.ri in ctx.cse.blocked and request.operation in (Operation.UPDATE, Operation.DELETE):
+        yield from notifications.wait_while_blocked(ctx, target.resource.ri)
+        target = find(ctx.cse, (target.resource.ri,), ctx.env)
     match request.operation:
         case Operation.CREATE:
             return (yield from create(ctx, target))

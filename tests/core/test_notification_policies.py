@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from cse.core.feedback import delivered
+from cse.core.pipeline import handle
 from cse.core.timers import rebuild
-from cse.onem2m.primitives import Response
+from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from tests.core.world import ADMIN, World
 
 URL = "http://127.0.0.1:9999/notify"
 PATH = "cse-in/ae/cnt"
+LABELLED = {"m2m:cnt": {"lbl": ["x"]}}
 
 
 @pytest.fixture
@@ -403,6 +405,24 @@ def test_other_attributes_are_not_blocked(world: World) -> None:
     world.answers = lambda send: None
     assert world.update(PATH, {"m2m:cnt": {"mni": 5}}, "Cae").status is Status.UPDATED
     assert world.sent == []
+
+
+def test_other_changes_wait_for_a_blocking_update(world: World) -> None:
+    block(world)
+    blocked = handle(
+        Request(Operation.UPDATE, PATH, "Cae", "u1", content=LABELLED, release="3"), world.cse, world.env()
+    )
+    send = next(blocked)
+    other = handle(Request(Operation.DELETE, PATH, "Cae", "d1", release="3"), world.cse, world.env())
+    assert next(other).resume_at_s > world.now
+    assert other.send(None).resume_at_s > world.now
+    assert send.request.content["m2m:sgn"]["nev"]["net"] == 7
+    with pytest.raises(StopIteration) as done:
+        blocked.send(Response(Status.OK))
+    assert done.value.value.response.status is Status.UPDATED
+    with pytest.raises(StopIteration) as done:
+        other.send(None)
+    assert done.value.value.response.status is Status.DELETED
 
 
 def test_blocking_update_waits_no_longer_than_the_request(world: World) -> None:
