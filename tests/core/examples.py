@@ -116,6 +116,7 @@ class Example:
         update_values: like ``values`` for UPDATE.
         update_refused: like ``refused`` for UPDATE.
         fleeting: attributes that an UPDATE may carry and that no answer shows.
+        kept: attributes that null gives their default again.
     """
 
     body: Callable[[int], dict[str, Any]] = lambda number: {}
@@ -126,7 +127,16 @@ class Example:
     update_values: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     update_refused: Mapping[str, Status] = field(default_factory=dict)
     fleeting: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
 
+
+_EVALUATED = {"optr": 3, "sbjt": "cni", "thld": 2}
+_ACTION: dict[str, Any] = {
+    "evc": _EVALUATED,
+    "evm": 1,
+    "orc": "cse-in/container",
+    "apv": {"op": 3, "fr": ADMIN, "to": "cse-in/container", "rqi": "1", "rvi": "4", "pc": {"m2m:cnt": {}}},
+}
 
 #: paths of the prepared tree by type number, and how it is made
 _TREE: tuple[tuple[str, int, str, dict[str, Any]], ...] = (
@@ -141,7 +151,7 @@ _TREE: tuple[tuple[str, int, str, dict[str, Any]], ...] = (
     ("cse-in/ae", 23, "m2m:sub", {"rn": "subscription", "nu": [URL]}),
     ("cse-in", 26, "m2m:ntp", {"rn": "targetpolicy", "acn": 1, "plbl": "tree"}),
     ("cse-in", 63, "m2m:prmr", {"rn": "process"}),
-    ("cse-in/ae", 65, "m2m:actr", {}),
+    ("cse-in/container", 65, "m2m:actr", {"rn": "action", **_ACTION}),
 )
 
 
@@ -172,6 +182,14 @@ _BATCH = {"bn": {"bn": {"num": 5, "dur": "PT1M"}}, "rl": {"rl": {"mnn": 5, "tww"
 EXAMPLES: dict[str, Example] = {
     "AE": Example(body=lambda number: {"api": "Nexample", "srv": ["3"]}, originator=lambda number: f"Cex{number}"),
     "accessControlPolicy": Example(body=lambda number: {"pvs": _CONTROL}, update_values={"pvs": {"pvs": _CONTROL}}),
+    "action": Example(
+        parent="cse-in/container",
+        body=lambda number: dict(_ACTION),
+        values={"ecp": {"ecp": 1, "evm": 3}, "sri": {"sri": "cse-in/container"}},
+        refused={"ipu": _NOT_YET},
+        update_values={**{name: {name: value} for name, value in _ACTION.items()}, "sri": {"sri": "cse-in/container"}},
+        update_refused={"ipu": _NOT_YET, "ecp": Status.BAD_REQUEST, "dep": Status.BAD_REQUEST},
+    ),
     "container": Example(parent="cse-in/ae"),
     "crossResourceSubscription": Example(
         parent="cse-in/ae",
@@ -183,6 +201,10 @@ EXAMPLES: dict[str, Example] = {
             "tws": "PT10S",
         },
         values={"srat": {"srat": ["cse-in/ae/subscription"]}},
+    ),
+    "dependency": Example(
+        body=lambda number: {"evc": _EVALUATED, "rri": "cse-in/container"},
+        update_values={"evc": {"evc": _EVALUATED}, "rri": {"rri": "cse-in/container"}},
     ),
     "dynamicAuthorizationConsultation": Example(body=lambda number: {"dap": [URL]}),
     "flexContainer": Example(
@@ -212,7 +234,24 @@ EXAMPLES: dict[str, Example] = {
         update_refused={"soe": _NOT_YET},
     ),
     "pollingChannel": Example(originator=lambda number: "Cae", parent="cse-in/ae"),
+    # Without states there is nothing to enable or to begin with.
+    "processManagement": Example(
+        update_values={name: {name: [{"evc": _EVALUATED, "sri": "cse-in/container"}]} for name in ("atcos", "encos")},
+        update_refused=dict.fromkeys(("prct", "inst"), Status.INVALID_PROCESS_CONFIGURATION),
+    ),
     "remoteCSE": _CSE,
+    # There is no other state to go to, and no action below it.
+    "state": Example(
+        refused={"sttrs": Status.INVALID_PROCESS_CONFIGURATION},
+        update_refused=dict.fromkeys(("sttrs", "stac"), Status.INVALID_PROCESS_CONFIGURATION),
+    ),
+    "timeSyncBeacon": Example(
+        body=lambda number: {"bcnc": 1, "bcnu": [URL]},
+        refused=dict.fromkeys(("bcnr", "bcnt"), Status.BAD_REQUEST),
+        update_values={"bcnu": {"bcnu": [URL]}},
+        update_refused={"bcnt": Status.BAD_REQUEST},
+        kept=frozenset({"bcni"}),
+    ),
     "schedule": Example(parent="cse-in/node", body=lambda number: {"se": {"sce": ["* * * * * * *"]}}),
     "serviceSubscribedAppRule": Example(values={"aai": {"aai": ["Rx*"]}}, update_values={"aai": {"aai": ["Rx*"]}}),
     "serviceSubscribedNode": Example(
