@@ -60,9 +60,9 @@ def load_cbor(body: bytes) -> Any:
         raise BadRequest(f"the body is not CBOR ({type(error).__name__}): send one CBOR map") from error
     if isinstance(value, dict | list):
         _check(value, 1)
-        # cbor2 keeps the last of duplicate members without a word. Nothing is shorter than the canonical form, so a
-        # body of just that length has none; any other is read again the slow way.
-        if len(cbor2.dumps(value, canonical=True)) != len(body):
+        # cbor2 keeps the last of duplicate members without a word. It writes everything as short as can be, but for
+        # floats: a body of just that length, without short floats, has none; any other is read again the slow way.
+        if len(cbor2.dumps(value)) != len(body) or b"\xf9" in body or b"\xfa" in body:
             _refuse_cbor_duplicates(body, 0)
     else:
         _check_scalar(value)
