@@ -18,6 +18,7 @@ UNSUPPORTED = {
     "rcn 10": "semantic content",
     "rcn 12": "permissions",
     "sqi": "semantic queries",
+    "semanticDescriptor soe": "SPARQL updates",
 }
 
 

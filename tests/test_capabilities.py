@@ -40,9 +40,9 @@ _REQUESTS: dict[str, dict[str, Any]] = {
     "filter smf": {"filter": {"fu": 1, "smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}},
     "filter aq": {"filter": {"fu": 1, "aq": "x"}},
     "filter fu=3": {"filter": {"fu": 3}},
-    "rcn 10": {"result_content": 10},
+    "rcn 10": {"result_content": 10, "filter": {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}},
     "rcn 12": {"result_content": 12},
-    "sqi": {"semantic_query": True, "result_content": 10},
+    "sqi": {"semantic_query": True, "result_content": 10, "filter": {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}},
 }
 
 
@@ -55,7 +55,13 @@ def test_what_is_unsupported_is_answered_5001_in_words(world: World, feature: st
         with pytest.raises(NotSupported):  # no binding carries it
             Filter({"aq": "x"}, world.cse.registry, world.store)
         return
-    answer = world.retrieve("cse-in", **_REQUESTS[feature])
+    if feature == "semanticDescriptor soe":
+        body = {"rn": "d", "dcrp": 7, "dsp": "e30="}
+        world.create("cse-in", 3, {"m2m:cnt": {"rn": "c"}})
+        assert world.create("cse-in/c", 24, {"m2m:smd": body}).status is Status.CREATED
+        answer = world.update("cse-in/c/d", {"m2m:smd": {"soe": "INSERT DATA {}"}})
+    else:
+        answer = world.retrieve("cse-in", **_REQUESTS[feature])
     assert answer.status is Status.NOT_IMPLEMENTED, answer.content
     assert len(answer.content["m2m:dbg"]) > 20
 

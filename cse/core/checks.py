@@ -6,7 +6,7 @@ from cse.core.context import RequestContext
 from cse.onem2m.addressing import is_entity_id
 from cse.onem2m.errors import BadRequest, ReleaseVersionNotSupported, RequestTimeout, SecurityAssociationRequired
 from cse.onem2m.errors import NotImplemented as NotSupported
-from cse.onem2m.primitives import Operation, Request
+from cse.onem2m.primitives import Operation, Request, ResultContent
 from cse.onem2m.timestamps import absolute_time, is_timestamp
 
 _EVENT_CATEGORIES = frozenset({2, 3, 4}) | frozenset(range(100, 1000))
@@ -116,5 +116,10 @@ def _check_values(request: Request) -> None:
             raise BadRequest("filter 'fu' 1 and 3 go with RETRIEVE only")
         if usage == 3:
             raise NotSupported("IPE on-demand discovery (fu=3) is not supported by this CSE")
+    if request.result_content == ResultContent.SEMANTIC_CONTENT or request.semantic_query:
+        if not (request.filter and request.filter.get("smf")):
+            raise BadRequest("rcn 10 and semantic queries (sqi) need a query: send filter 'smf' too")
+        if request.semantic_query and request.result_content != ResultContent.SEMANTIC_CONTENT:
+            raise BadRequest("a semantic query (sqi) gives semantic content: send rcn 10 too")
     if request.semantic_query:
         raise NotSupported("semantic queries (sqi) are not supported by this CSE")

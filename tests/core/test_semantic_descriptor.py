@@ -1,0 +1,91 @@
+"""semanticDescriptor: forms, exclusions, and the 5001 of what needs SPARQL (procedures 18; expected-behaviours 18)."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from cse.onem2m.status import Status
+from tests.core.world import World
+
+RDF = b64encode(b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>').decode()
+TURTLE = b64encode(b"@prefix a: <http://a/> . a:x a:y a:z .").decode()
+JSON_LD = b64encode(b'{"@id": "http://a/x"}').decode()
+BROKEN = b64encode(b"<rdf:RDF").decode()
+
+
+@pytest.fixture(autouse=True)
+def _ae(world: World) -> None:
+    world.ae()
+
+
+def descriptor(world: World, parent: str = "cse-in/ae", **attributes: Any) -> Any:
+    return world.create(parent, 24, {"m2m:smd": {"rn": "d", "dcrp": 4, "dsp": RDF, **attributes}}, "Cae")
+
+
+@pytest.mark.parametrize(("form", "text"), [(4, RDF), (3, RDF), (5, TURTLE), (7, JSON_LD), (2, TURTLE)])
+def test_a_descriptor_is_kept(world: World, form: int, text: str) -> None:
+    answer = descriptor(world, dcrp=form, dsp=text)
+    assert answer.status is Status.CREATED, answer.content
+    shown = world.retrieve("cse-in/ae/d", "Cae").content["m2m:smd"]
+    assert (shown["dcrp"], shown["dsp"]) == (form, text)
+    assert "soe" not in shown
+    assert "svd" not in shown
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"dcrp": 1},
+        {"dcrp": 99},
+        {"dsp": "not base64!"},
+        {"dsp": BROKEN},
+        {"dcrp": 7},
+        {"soe": "INSERT DATA {}"},
+        {"svd": True},
+    ],
+)
+def test_a_wrong_descriptor_is_4000(world: World, attributes: dict[str, Any]) -> None:
+    assert descriptor(world, **attributes).status is Status.BAD_REQUEST
+
+
+def test_an_update_is_checked_against_what_is_kept(world: World) -> None:
+    descriptor(world)
+    for changes in ({"dsp": BROKEN}, {"dcrp": 7}, {"dcrp": 1}, {"soe": "X", "dsp": RDF}, {"dsp": None}):
+        assert world.update("cse-in/ae/d", {"m2m:smd": changes}, "Cae").status is Status.BAD_REQUEST
+    answer = world.update("cse-in/ae/d", {"m2m:smd": {"dcrp": 7, "dsp": JSON_LD}}, "Cae")
+    assert answer.status is Status.UPDATED
+
+
+def test_a_sparql_update_is_5001(world: World) -> None:
+    descriptor(world)
+    answer = world.update("cse-in/ae/d", {"m2m:smd": {"soe": "INSERT DATA {}"}}, "Cae")
+    assert answer.status is Status.NOT_IMPLEMENTED
+
+
+def test_nothing_claims_to_be_validated(world: World) -> None:
+    assert descriptor(world, vlde=True).content["m2m:smd"]["svd"] is False
+    assert world.update("cse-in/ae/d", {"m2m:smd": {"vlde": False}}, "Cae").content["m2m:smd"]["svd"] is False
+    assert "svd" not in world.update("cse-in/ae/d", {"m2m:smd": {"vlde": None}}, "Cae").content["m2m:smd"]
+
+
+def test_below_a_policy_is_4108(world: World) -> None:
+    policy = world.policy("acp", ["Cae"], 63)
+    answer = world.create(policy, 24, {"m2m:smd": {"dcrp": 4, "dsp": RDF}})
+    assert answer.status is Status.INVALID_CHILD_RESOURCE_TYPE
+
+
+def test_semantic_parameters_that_do_not_go_together_are_4000(world: World) -> None:
+    query = {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}
+    assert world.retrieve("cse-in", result_content=10).status is Status.BAD_REQUEST
+    assert world.retrieve("cse-in", semantic_query=True, filter=query).status is Status.BAD_REQUEST
+    assert world.retrieve("cse-in", semantic_query=True, result_content=10).status is Status.BAD_REQUEST
+
+
+def test_what_needs_sparql_is_5001(world: World) -> None:
+    query = {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}
+    assert world.retrieve("cse-in", filter={"fu": 1, **query}).status is Status.NOT_IMPLEMENTED
+    answer = world.retrieve("cse-in", semantic_query=True, result_content=10, filter=query)
+    assert answer.status is Status.NOT_IMPLEMENTED
