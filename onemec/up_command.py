@@ -240,7 +240,7 @@ class _Up:
             await View(config, supervisor, observer).show(stop)
             for running in supervisor.died():
                 self._keep = True
-                self._say(f"{running.part.title} has ended: {running.last_words()}")
+                self._say(f"{running.part.title} has ended, {running.end_in_words()}")
             return 0
         return await self._tell_for_ever(supervisor, observer, stop)
 
@@ -270,7 +270,7 @@ class _Up:
                 if running.part.name not in told:
                     told.add(running.part.name)
                     self._keep = True
-                    self._say(f"{running.part.title} has ended: {running.last_words()}")
+                    self._say(f"{running.part.title} has ended, {running.end_in_words()}")
         return 0
 
 

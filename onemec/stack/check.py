@@ -103,9 +103,7 @@ class Check:
 
     def _all_alive(self) -> None:
         for running in self._supervisor.died():
-            raise PartFailed(
-                f"{running.part.title} ended in the middle, exit code {running.exit_code}: {running.last_words()}"
-            )
+            raise PartFailed(f"{running.part.title} ended in the middle, {running.end_in_words()}")
 
     async def _let_react(self) -> None:
         """The last command's notification is on its way to the actuator: give it the time it needs."""

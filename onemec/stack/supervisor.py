@@ -106,8 +106,9 @@ class Running:
             for task in waiting:
                 task.cancel()
         if not self.ready.is_set():
-            what = f"ended with exit code {self.exit_code}" if self.ended.is_set() else f"not ready in {timeout_s:g} s"
-            raise PartFailed(f"{self.part.title} {what}: {self.last_words()}")
+            if self.ended.is_set():
+                raise PartFailed(f"{self.part.title} ended before it was ready, {self.end_in_words()}")
+            raise PartFailed(f"{self.part.title} was not ready within {timeout_s:g} s: {self.last_words()}")
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and all it has started."""
@@ -122,6 +123,13 @@ class Running:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.ended.wait(), max(0.0, timeout_s))
         return self.ended.is_set()
+
+    def end_in_words(self) -> str:
+        """How it ended: the signal that ended it, or its exit code and what it said last."""
+        code = self.exit_code or 0
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name} (log: {self.log})"
+        return f"exit code {code}: {self.last_words()}"
 
     def last_words(self) -> str:
         """The last line of its log that says something."""

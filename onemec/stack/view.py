@@ -82,7 +82,7 @@ class View:
         dead = [running for running in self._supervisor.running.values() if running.ended.is_set()]
         if dead:
             names = ", ".join(running.part.title for running in dead)
-            line.append(f" {names} ended: {dead[0].last_words()}", style="bold red not reverse")
+            line.append(f" {names} ended, {dead[0].end_in_words()}", style="bold red not reverse")
         else:
             line.append("  all parts run", style="green not reverse")
         return line
@@ -123,9 +123,8 @@ class View:
         container, content = received.last
         table.add_row(Text(container.removeprefix(f"{EDGE_NAME}/"), style="dim"), Text(content, style="dim"))
         trouble = sync.get("trouble") or (figures.adapter or {}).get("trouble", "")
-        if trouble:
-            table.add_row(Text("trouble", style="yellow"), Text(str(trouble), style="yellow"))
-        return _panel("edge > cloud and MEC application", table)
+        warning = [Text(str(trouble), style="yellow", no_wrap=True, overflow="ellipsis")] if trouble else []
+        return _panel("edge > cloud and MEC application", Group(table, *warning))
 
     def _addresses(self, width: int) -> RenderableType:
         config = self._config
