@@ -307,7 +307,7 @@ _SCALARS = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.booleans()
     | st.none()
-    | st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=30)
+    | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
 )
 _VALUES = st.recursive(
     _SCALARS, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=5)
