@@ -241,6 +241,12 @@ EXAMPLES: dict[str, Example] = {
     ),
     "remoteCSE": _CSE,
     # There is no other state to go to, and no action below it.
+    "semanticDescriptor": Example(
+        body=lambda number: {"dcrp": 7, "dsp": "e30="},
+        values={"dcrp": {"dcrp": 5}},
+        update_values={"dcrp": {"dcrp": 5}, "dsp": {"dsp": "W10="}},
+        update_refused={"soe": Status.NOT_IMPLEMENTED},
+    ),
     "state": Example(
         refused={"sttrs": Status.INVALID_PROCESS_CONFIGURATION},
         update_refused=dict.fromkeys(("sttrs", "stac"), Status.INVALID_PROCESS_CONFIGURATION),
