@@ -1,6 +1,7 @@
 """The whole stack as `onemec up` starts it: data arrives everywhere, and everything ends when it is told to."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -85,6 +87,31 @@ def test_everything_arrives_although_the_cloud_is_killed(tmp_path: Path) -> None
     assert "the cloud IN-CSE is killed (SIGKILL)" in text
     assert "cloud away" in text
     assert total(text)[3] == total(text)[4] > 12 * 2 * 9
+
+
+@pytest.mark.stack
+def test_one_instance_missing_in_the_cloud_fails_the_check(tmp_path: Path) -> None:
+    words = ["up", *FREE_PORTS, "--devices", "4", "--mqtt-url", "embedded", "--check", "6s", "--data", str(tmp_path)]
+    with running(tmp_path, *words) as up:
+        up.wait_until(lambda: "everything is up" in up.out, 60)
+        cloud = re.search(r"cloud IN-CSE /id-in +(\S+)", up.out)[1]  # type: ignore[index]
+        headers = {"X-M2M-Origin": "CAdmin", "X-M2M-RI": "1", "X-M2M-RVI": "3"}
+        search = Request(f"{cloud}?fu=1&ty=4&lim=1", headers=headers)
+        found: list[str] = []
+
+        def one_is_there() -> list[str]:
+            with urlopen(search, timeout=5) as answer:
+                found[:] = json.loads(answer.read())["m2m:uril"]
+            return found
+
+        up.wait_until(one_is_there, 5)
+        address = f"{cloud.rpartition('/')[0]}/{found[0]}"
+        urlopen(Request(address, headers=headers, method="DELETE"), timeout=5).close()
+        assert up.process.wait(60) == 1
+        assert re.search(r"FAIL +cloud = edge +cse-edge/\S+: edge (\d+), cloud \d+", up.out), up.out
+        assert re.search(r"ok +edge = acknowledged", up.out)
+        assert re.search(r"^FAIL: cloud = edge: ", up.out, re.MULTILINE)
+        assert f"data and logs are in {tmp_path}" in up.out
 
 
 def started(folder: Path, *options: str) -> Command:
