@@ -39,6 +39,13 @@ def cse(
     http: Annotated[str | None, typer.Option(help="HTTP address host:port, or off.")] = None,
     mqtt: Annotated[str | None, typer.Option(help="Broker, e.g. mqtt://127.0.0.1:1883, or off.")] = None,
     coap: Annotated[str | None, typer.Option(help="CoAP address host:port, or off.")] = None,
+    ws: Annotated[
+        bool | None, typer.Option("--ws/--no-ws", help="WebSocket on the HTTP address (default: on).")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Pages of this origin may use the CSE, e.g. https://app.example (repeat), or *."),
+    ] = None,
     poa: Annotated[
         list[str] | None, typer.Option(help="Advertised point of access (repeat); default: the addresses above.")
     ] = None,
@@ -73,6 +80,8 @@ def cse(
         "http": http,
         "mqtt": mqtt,
         "coap": coap,
+        "ws": ws,
+        "cors_origins": tuple(cors_origin) if cors_origin else None,
         "poa": tuple(poa) if poa else None,
         "store": store,
         "registrar": registrar,

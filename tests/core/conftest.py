@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from cse.ports import Engine
 from cse.storage import open_store
 from tests.core.world import World
 
+CODECS = ["http", "mqtt", "coap"]
 
-@pytest.fixture(params=["http", "mqtt", "coap"])
-def codec(request: pytest.FixtureRequest) -> str:
-    """The codec requests go through."""
-    name: str = request.param
-    return name
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """WebSocket carries the primitives of MQTT: one module runs over it always, all of them with ONEMEC_ALL_CODECS."""
+    if "codec" in metafunc.fixturenames:
+        everywhere = bool(os.environ.get("ONEMEC_ALL_CODECS"))
+        more = everywhere or metafunc.module.__name__.rpartition(".")[2] == "test_containers"
+        metafunc.parametrize("codec", [*CODECS, "ws"] if more else CODECS)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from cse.bindings import coap_codec, coap_message, http_codec, primitive_codec
+from cse.bindings import coap_codec, coap_message, http_codec, primitive_codec, websocket_codec
 from cse.core.expiry import expire
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import handle
@@ -36,7 +36,7 @@ class World:
 
     Args:
         store: an open engine.
-        codec: ``http``, ``mqtt`` or ``coap``.
+        codec: ``http``, ``mqtt``, ``coap`` or ``ws``.
         settings: overrides of ``Settings``.
     """
 
@@ -65,7 +65,9 @@ class World:
         """Send a request primitive through the codec and give the response as the originator decodes it."""
         fields.setdefault("release", "3")
         request = Request(operation, to, originator, f"r{next(self._request_ids)}", **fields)
-        return {"http": self._over_http, "mqtt": self._over_mqtt, "coap": self._over_coap}[self.codec](request)
+        return {"http": self._over_http, "mqtt": self._over_mqtt, "coap": self._over_coap, "ws": self._over_websocket}[
+            self.codec
+        ](request)
 
     def create(self, to: str, ty: int, content: Any, originator: str = ADMIN, **fields: Any) -> Response:
         """CREATE ``{root: attributes}`` of type ``ty`` below ``to``."""
@@ -202,6 +204,27 @@ class World:
             if response.silent:
                 return Response(Status.OK, request.request_id, silent=True)
         return primitive_codec.decode_response(load_json(dump_json(primitive_codec.encode_response(response))))
+
+    def _over_websocket(self, request: Request) -> Response:
+        """CBOR, because the primitives are those of MQTT, which goes as JSON."""
+        wire = websocket_codec.encode_request(request, "cbor")
+        decoded = self._read_message(wire)
+        if isinstance(decoded, CseError):
+            response = Response(decoded.status, decoded.request_id, {"m2m:dbg": decoded.debug})
+        else:
+            assert isinstance(decoded, Request)
+            response = self.serve(decoded)
+            if response.silent:
+                return Response(Status.OK, request.request_id, silent=True)
+        answer = self._read_message(websocket_codec.encode_response(response, "cbor"))
+        assert isinstance(answer, Response)
+        return answer
+
+    def _read_message(self, wire: bytes) -> Request | Response | CseError:
+        lenient = self.settings.lenient
+        return websocket_codec.decode(
+            wire, text=False, subprotocol="oneM2M.cbor", lenient=lenient, note=lambda dialect: None
+        ).primitive
 
     def _over_coap(self, request: Request) -> Response:
         to, _, attribute = request.to.partition("#")
