@@ -86,6 +86,8 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
         BadRequest: rcn 7 for a resource that is not announced.
         NotImplemented: rcn 10 and 12.
     """
+    if not ctx.request.filter and rcn == ResultContent.ATTRIBUTES:
+        return Response(Status.OK, content={resource.root: representation(ctx, resource)})
     criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store)
     if rcn in WITH_CHILDREN:
         found = search(ctx, resource, criteria, Privilege.RETRIEVE, by_child=True)
