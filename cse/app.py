@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -118,6 +119,9 @@ class Cse:
         """
         try:
             await self._start()
+        except StartError:
+            await self.stop()
+            raise
         except (StoreOpenError, IdentityChanged, HttpBindError, CoapBindError, MqttStartError) as error:
             await self.stop()
             raise StartError(str(error)) from error
@@ -162,6 +166,7 @@ class Cse:
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
                 mounts=self._mounts,
+                tls=_server_tls(config) if config.tls_cert else None,
                 accept_upgrade=self._ws.accept if config.ws else None,
                 cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
                 watches=self._watches,
@@ -384,6 +389,23 @@ class Cse:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("the task %s ended with a fault", task.get_name(), exc_info=task.exception())
+
+
+def _server_tls(config: CseConfig) -> ssl.SSLContext:
+    """What the HTTPS and WSS server shows of itself (TLS 1.2 or later).
+
+    Raises:
+        StartError: the files cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # Without a password callback OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(config.tls_cert, config.tls_key or None, password="")
+    except (OSError, ssl.SSLError) as error:
+        files = f"--tls-cert {config.tls_cert} --tls-key {config.tls_key or config.tls_cert}"
+        raise StartError(f"{files} cannot be used ({error}): give PEM files of a certificate and its key") from error
+    return context
 
 
 def _reachable(url: str) -> str:

@@ -64,6 +64,8 @@ class CseConfig(BaseSettings):
     name: str = Field("cse-in", description="resourceName of the CSEBase")
     sp_id: str = Field("//onemec.local", description="M2M-SP-ID with leading //")
     http: str = Field("127.0.0.1:8080", description="HTTP address host:port, or off")
+    tls_cert: str = Field("", description="PEM file of the certificate (chain): HTTPS and WSS instead of HTTP and WS")
+    tls_key: str = Field("", description="PEM file of its private key; default: in the file of the certificate")
     ws: bool = Field(True, description="WebSocket on the HTTP address: on or off")
     cors_origins: _Texts = Field(
         (), description="origins of web pages that may use this CSE over HTTP and WebSocket, e.g. https://app.example"
@@ -181,6 +183,8 @@ class CseConfig(BaseSettings):
             raise ValueError(f"a CSE cannot register with itself: --registrar-id and --id are both {self.id}")
         if not (self.http or self.mqtt or self.coap):
             raise ValueError("every binding is off: give at least one of --http, --mqtt, --coap")
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("--tls-key is the key of a certificate: give --tls-cert too")
         if self.name == self.id.lstrip("/"):
             raise ValueError(f"--name {self.name!r} must differ from the CSE-ID without its slash")
         if not self.insecure_dev:

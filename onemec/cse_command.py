@@ -42,6 +42,8 @@ def cse(
     ws: Annotated[
         bool | None, typer.Option("--ws/--no-ws", help="WebSocket on the HTTP address (default: on).")
     ] = None,
+    tls_cert: Annotated[str | None, typer.Option(help="PEM certificate: HTTPS and WSS instead of HTTP and WS.")] = None,
+    tls_key: Annotated[str | None, typer.Option(help="PEM private key of the certificate.")] = None,
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(help="Pages of this origin may use the CSE, e.g. https://app.example (repeat), or *."),
@@ -81,6 +83,8 @@ def cse(
         "mqtt": mqtt,
         "coap": coap,
         "ws": ws,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
         "cors_origins": tuple(cors_origin) if cors_origin else None,
         "poa": tuple(poa) if poa else None,
         "store": store,
