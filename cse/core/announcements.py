@@ -84,6 +84,15 @@ def changed(ctx: Announcing, resource: Resource) -> None:
         ctx.announcing.append(resource.ri)
 
 
+def asked(ctx: Announcing, resource: Resource) -> Resource:
+    """Remember that a request gave announceTo, even where it looks as before; inside a transaction."""
+    state = resource.internal.get("announced")
+    if state is None:
+        return resource
+    internal = {**resource.internal, "announced": {**state, "shown": None}}
+    return ctx.store.replace(resource.ri, resource.attributes, internal)
+
+
 def gone(ctx: Announcing, resource: Resource) -> None:
     """Remember that what is announced of a resource must go; cheap for all others."""
     if "announced" in resource.internal:

@@ -140,6 +140,8 @@ class RequestContext:
         for name, value in changes.items():
             if value is None:
                 del attributes[name]
+        if "announced" in resource.internal:
+            announcements.changed(self, resource)
         return self.store.replace(resource.ri, attributes, {**resource.internal, **internal} if internal else None)
 
     def delete(self, resource: Resource) -> None:

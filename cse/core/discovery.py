@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cse.core.access_control import Asking, decide
 from cse.core.filtering import Filter
+from cse.core.numbers import ANNOUNCED
 from cse.ports import Resource
 from cse.resources.declare import Privilege
 
@@ -53,6 +54,8 @@ def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege
         expiry = resource.attributes.get("et")
         if (expiry is not None and expiry <= timestamp) or not criteria.matches(resource):
             continue
+        if resource.ty > ANNOUNCED and not resource.attributes["lnk"].startswith("/"):
+            continue  # INACTIVE: its original is registered nowhere for now (TS-0001 clause 10.2.2.2)
         if ctx.registry[resource.ty].inherits_access:
             allowed = granted.get(resource.pi)
             if allowed is None:

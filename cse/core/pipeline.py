@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
-from cse.core import non_blocking, notifications
+from cse.core import announcements, non_blocking, notifications
 from cse.core.checks import check_request
 from cse.core.context import RequestContext
 from cse.core.create import create
@@ -70,6 +70,8 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
             raise NotFound(f"no route to service provider {address.sp_id!r}")
         else:
             response = yield from _pass_on(ctx, address)
+        if ctx.unsettled:
+            yield from announcements.settle(ctx)
     except CseError as error:
         response = error_response(request, error.status, error.debug)
     response.request_id = request.request_id

@@ -59,6 +59,8 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     before = resource.attributes
     with ctx.transaction():
         resource = apply_changes(ctx, resource, changes)
+        if "at" in changes:
+            resource = announcements.asked(ctx, resource)
         notifications.monitor(ctx, resource, Operation.UPDATE)
     if ctx.unsettled:
         yield from announcements.settle(ctx)

@@ -206,6 +206,25 @@ def test_it_is_announced_when_the_cse_registers(two: Federation) -> None:
     assert two.middle.retrieve(address).status is Status.OK
 
 
+def test_what_could_not_be_announced_can_be_called_off(two: Federation) -> None:
+    two.cut = True
+    announce(two, rn="c")
+    assert "at" not in change(two, "cse-mn/dev/c", at=None)
+    two.cut = False
+    two.middle.delete("cse-mn/id-in", "/id-mn")
+    mirror = {"rn": "id-in", "cb": "/id-in/cse-in", "csi": "/id-in", "rr": True, "srv": ["3"], "poa": ["http://in"]}
+    assert two.middle.create("cse-mn", 16, {"m2m:csr": mirror}, "/id-mn").status is Status.CREATED
+    two.middle.advance(0)
+    assert "at" not in two.middle.retrieve("cse-mn/dev/c", "Cdev").content["m2m:cnt"]
+
+
+def test_changes_by_the_cse_itself_follow(two: Federation) -> None:
+    two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"rn": "c"}}, "Cdev")
+    original = announce(two, 9, "m2m:grp", rn="g", mnm=2, mid=["cse-mn/dev/c"], aa=["mid"])
+    assert two.middle.delete("cse-mn/dev/c", "Cdev").status is Status.DELETED
+    assert seen(two, original["at"][0])["mid"] == []
+
+
 def test_an_announced_resource_that_was_lost_comes_back(two: Federation) -> None:
     (address,) = announce(two, rn="c", lbl=["a"])["at"]
     assert two.infra.delete(address).status is Status.DELETED

@@ -177,6 +177,7 @@ def test_deregistration_makes_it_inactive_and_another_cse_may_take_it(chain: Cha
     assert ae(chain.worlds["/id-a"], "Sme").status is Status.CREATED
     assert chain.worlds["/id-a"].delete("Sme", "Sme").status is Status.DELETED
     assert chain.worlds["/id-in"].retrieve("Sme").content["m2m:aeA"]["lnk"] == "INACTIVE"
+    assert chain.worlds["/id-in"].discover("cse-in", ty=[10002]) == []
     assert ae(chain.worlds["/id-b"], "Sme").status is Status.CREATED
     assert chain.worlds["/id-in"].retrieve("Sme").content["m2m:aeA"]["lnk"] == "/id-b/cse-id-b/ae"
 
