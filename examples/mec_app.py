@@ -1,5 +1,4 @@
 """A MEC application: finds a oneM2M CSE through its MEC platform, registers as an AE and takes what devices send.
-
 Only ``cse.client`` and plain HTTP to Mp1: ``python examples/mec_app.py --mep http://127.0.0.1:8081``
 """
 
@@ -18,6 +17,7 @@ CATEGORY = {"href": "https://www.onem2m.org/", "id": "oneM2M-CSE", "name": "IoT"
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--mep", default="http://127.0.0.1:8081", help="apiRoot of the MEC platform")
 options.add_argument("--originator", default="Cmec-app", help="AE-ID to register with")
+options.add_argument("--host", default="127.0.0.1", help="own address, as CSE and platform reach it")
 options.add_argument("--label", action="append", help="only containers with this label (repeat)")
 
 
@@ -72,7 +72,8 @@ class MecApp:
     async def run(self, mp1: ClientSession, callback: str) -> None:
         """Find the CSE, register there, and follow its containers."""
         cse_url, cse_id = await self.find_cse(mp1, callback)
-        async with Client(cse_url, cse_id=cse_id, originator=self.settings.originator) as client:
+        own = {"originator": self.settings.originator, "listen": f"{self.settings.host}:0"}
+        async with Client(cse_url, cse_id=cse_id, **own) as client:
             await client.register("Norg.onemec.mec-app", "mec-app")
             async with asyncio.TaskGroup() as tasks:
                 while True:
@@ -88,10 +89,10 @@ async def main() -> None:
     server, app = web.Application(), MecApp(options.parse_args())
     server.router.add_post("/", app.announced)
     await (runner := web.AppRunner(server)).setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, app.settings.host, 0).start()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with ClientSession() as mp1:
-        await app.run(mp1, f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        await app.run(mp1, f"http://{app.settings.host}:{runner.addresses[0][1]}/")
 
 
 with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
