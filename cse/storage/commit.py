@@ -151,19 +151,17 @@ class GroupCommit:
 
     def flush(self) -> None:
         """Write all there is and wait for the disk on this thread (when no event loop runs, and at the end)."""
-        self._reap(wait=True)
-        while (self._sealed or self.gathering.requests) and self._locked_since == 0.0:
-            self._flush()
+        while self._in_flight is not None or self._sealed or self.gathering.requests:
+            if self._in_flight is None:
+                self._flush()
+            if self._in_flight is None and (self._locked_since or self._stopped):
+                return  # the loop tries again until it succeeds or gives up
             self._reap(wait=True)
 
     def probe(self) -> None:
         """Try whether a read-only store can write again, if it is time to."""
-        if self.reason and self._in_flight is None and not self._stopped and time.monotonic() >= self._next_probe:
-            self._in_flight = Group(0, probe=True)
-            self._loop = _running_loop()
-            self._jobs.put(self._in_flight)
-            if self._loop is None:
-                self._reap(wait=True)
+        if time.monotonic() >= self._next_probe:
+            self._probe()
 
     def stop(self) -> None:
         """End the thread; what is not written is lost."""
@@ -321,10 +319,19 @@ class GroupCommit:
             loop.call_later(self._pause_s, self._probe_later)
 
     def _probe_later(self) -> None:
+        # a timer may be a little early by another clock: it counts as due, or nobody would plan the next one
         if self.reason and self._in_flight is not None and not self._stopped:
             self._plan_probe()
         else:
-            self.probe()
+            self._probe()
+
+    def _probe(self) -> None:
+        if self.reason and self._in_flight is None and not self._stopped:
+            self._in_flight = Group(0, probe=True)
+            self._loop = _running_loop()
+            self._jobs.put(self._in_flight)
+            if self._loop is None:
+                self._reap(wait=True)
 
     def _probed(self, error: Exception | None) -> None:
         if error is None:

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from cse.onem2m.errors import InternalServerError
+from cse.storage import commit
 from cse.storage.database import check
 from cse.storage.sqlite import SqliteStore
 from tests.storage.builders import Disk, add, instance, put, root, until
@@ -64,6 +66,14 @@ async def test_nothing_is_durable_before_the_commit_returns(store: SqliteStore, 
     assert on_disk(tmp_path / "cse.db") == 0
     disk.gate.set()
     await waiting
+    assert on_disk(tmp_path / "cse.db") == 1
+
+
+async def test_flush_waits_within_a_loop_too(store: SqliteStore, tmp_path: Path) -> None:
+    store.begin()
+    instance(store, "c")
+    store.commit()
+    store.flush()
     assert on_disk(tmp_path / "cse.db") == 1
 
 
@@ -145,6 +155,26 @@ async def test_a_store_that_cannot_write_takes_deletions_only_and_heals(store: S
     assert store.get(first.ri) is None
     assert await healed(store) < 5
     await put(store, "c")
+
+
+def test_it_heals_by_itself_whatever_the_clock_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "_FIRST_PAUSE_S", 0.0005)
+    disk = Disk()
+
+    async def fail_and_heal(path: Path) -> None:
+        store = SqliteStore(path, connect=disk.connect)
+        root(store)
+        store.flush()
+        for _ in range(20):
+            disk.error = FULL
+            with pytest.raises(InternalServerError):
+                await put(store, "cb")
+            disk.error = None
+            await healed(store)
+        await store.close()
+
+    asyncio.run(fail_and_heal(tmp_path / "asyncio.db"))
+    uvloop.run(fail_and_heal(tmp_path / "uvloop.db"))
 
 
 async def test_a_lock_of_another_program_is_waited_for(store: SqliteStore, tmp_path: Path) -> None:
