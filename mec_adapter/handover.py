@@ -17,14 +17,34 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.status import Status
 from mec_adapter import handover_plan as plan
-from mec_adapter.handover_plan import ACP, AE, CONTAINER, CONTENT_INSTANCE, FENCE, SUBSCRIPTION, Node, Outcome, Tree
-from mec_adapter.handover_tree import CannotMove, address, children, create_as, ensure, read_tree, unless_there
+from mec_adapter.handover_plan import (
+    ACP,
+    AE,
+    CONTAINER,
+    CONTENT_INSTANCE,
+    FENCE,
+    SUBSCRIPTION,
+    Node,
+    Options,
+    Outcome,
+    Tree,
+)
+from mec_adapter.handover_tree import (
+    CannotMove,
+    address,
+    check_others,
+    children,
+    create_as,
+    ensure,
+    read_tree,
+    unless_there,
+)
 from mec_adapter.profile import CseProfile, cse_profile
 
 _PAGE = 500
@@ -54,23 +74,6 @@ Arrive = Callable[[str, Edge], Awaitable[None]]
 Arbiter = Callable[[Mapping[str, Any], Edge, Edge], Awaitable[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What an operator may choose.
-
-    Attributes:
-        concurrency: AEs moved at the same time.
-        drain_s: how long the source may take to deliver its last notifications before the AE is removed there.
-        leave_others: whether resources that cannot be carried over may be lost; else such an AE is not moved.
-        tell: container of the AE that gets an instance naming the new CSE, "" for none.
-    """
-
-    concurrency: int = 4
-    drain_s: float = 5.0
-    leave_others: bool = False
-    tell: str = ""
-
-
 @dataclass(slots=True)
 class Move:
     """An AE that exists on both sides, between ``prepare`` and ``complete`` or ``abort``."""
@@ -87,7 +90,7 @@ class Move:
     #: containers of the target that somebody is subscribed to already: a copy would notify again
     watched: set[str] = field(default_factory=set)
     fence: str = ""
-    subscribed: set[str] = field(default_factory=set)
+    switched: bool = False
 
 
 async def edge_of(client: Client, url: str) -> Edge:
@@ -124,24 +127,27 @@ class Handover:
         self._options = options or Options()
         self._arrive, self._arbiter = arrive, arbiter
         self._source_id = source.profile.cse_id
+        self._room = asyncio.Semaphore(self._options.concurrency)
+        self._switching = asyncio.Semaphore(self._options.switching)
+        self._to_switch = 0
+        #: set while nobody is switching or waiting to: the time for what does not hurry
+        self._calm = asyncio.Event()
+        self._calm.set()
 
     async def run(self, ae_ids: Iterable[str]) -> list[Outcome]:
-        """Move AEs, some at a time; one that cannot be moved stays where it is and says why."""
-        room = asyncio.Semaphore(self._options.concurrency)
+        """Move AEs: all are prepared first, then one after the other switches; who cannot move stays and says why."""
 
-        async def one(ae_id: str) -> Outcome:
-            async with room:
-                return await self.move(ae_id)
+        async def first(ae_id: str) -> Move | Outcome:
+            try:
+                return await self.prepare(ae_id)
+            except (CannotMove, RequestFailed, Unreachable) as error:
+                return Outcome(ae_id, trouble=str(error))
 
-        return list(await asyncio.gather(*(one(ae_id) for ae_id in ae_ids)))
+        async def second(prepared: Move | Outcome) -> Outcome:
+            return prepared if isinstance(prepared, Outcome) else await self.complete(prepared)
 
-    async def move(self, ae_id: str) -> Outcome:
-        """Prepare and complete the move of one AE."""
-        try:
-            prepared = await self.prepare(ae_id)
-        except (CannotMove, RequestFailed, Unreachable) as error:
-            return Outcome(ae_id, trouble=str(error))
-        return await self.complete(prepared)
+        prepared = await asyncio.gather(*(first(ae_id) for ae_id in ae_ids))
+        return list(await asyncio.gather(*(second(one) for one in prepared)))
 
     # --- before ------------------------------------------------------------------------------------------------
 
@@ -153,13 +159,19 @@ class Handover:
             RequestFailed: a CSE refused; nothing is left at the target.
             Unreachable: a CSE did not answer.
         """
+        async with self._room:
+            return await self._prepare(ae_id)
+
+    async def _prepare(self, ae_id: str) -> Move:
         tree = await read_tree(self._source.client, self._source_id, ae_id)
-        await self._check_others(tree)
+        if not self._options.leave_others:
+            await check_others(self._source.client, self._source.profile.resource_types, tree)
         move = Move(tree)
         try:
             await self._register(move)
             await self._containers(move, tree)
             await self._copy(move, tree)
+            await self._make_fence(move)
             for node in tree.subscriptions:
                 # Counting of notifications and answers, so that the last ones can be waited for.
                 with suppress(RequestFailed):
@@ -274,53 +286,77 @@ class Handover:
 
     async def complete(self, move: Move) -> Outcome:
         """Let the target take over a prepared AE, then remove it at the source; on trouble the source takes it back."""
+        self._to_switch += 1
+        self._calm.clear()
+        try:
+            async with self._switching:
+                outcome = await self._switch(move)
+        finally:
+            self._to_switch -= 1
+            if not self._to_switch:
+                self._calm.set()
+        if not move.switched:
+            return outcome
+        await self._calm.wait()
+        async with self._room:
+            return await self._clean_up(move, outcome)
+
+    async def _switch(self, move: Move) -> Outcome:
         ae_id = move.tree.ae_id
         began = time.monotonic()
         try:
-            await self._put_fence(move)
-            tree = await self._fenced(move)
-            late = await self._copy(move, tree)
-            await self._subscribe(move, tree)
+            await self._close(move, move.tree.containers)
+            # Both have ended when one fails, so that nothing is copied any more while the move is taken back.
+            copying = asyncio.create_task(self._copy(move, move.tree))
+            try:
+                await self._look_again(move)
+            finally:
+                await asyncio.wait([copying])
+            late = copying.result()
+            await self._subscribe(move, move.tree)
         except (CannotMove, RequestFailed, Unreachable) as error:
             with suppress(RequestFailed, Unreachable):
                 await self.abort(move)
             return Outcome(ae_id, trouble=str(error))
         # From here on there is no way back: the AE may have posted at the target.
-        trouble, left = "", 0
+        move.switched, trouble = True, ""
         try:
             if self._arrive is not None:
                 await self._arrive(ae_id, self._target)
         except Exception as error:
             trouble = f"moved, but it could not be told: {error}"
+        copied = sum(len(names) for names in move.copied.values())
         attach_s = time.monotonic() - began
+        return Outcome(ae_id, attach_s, copied, late, replaced=move.replaced, trouble=trouble)
+
+    async def _clean_up(self, move: Move, outcome: Outcome) -> Outcome:
         try:
-            await self._tell(tree)
-            left = await self._drain(tree)
-            await self._source.client.delete(address(tree))
+            await self._tell(move.tree)
+            left = await self._drain(move.tree)
+            await self._source.client.delete(address(move.tree))
         except (RequestFailed, Unreachable) as error:
             # The fence stays: the AE is at the target, and an operator can remove the rest or run this again.
             trouble = f"moved, but {self._source_id} still has a copy that takes nothing: {error}"
-        copied = sum(len(names) for names in move.copied.values())
-        return Outcome(ae_id, attach_s, copied, late, left, move.replaced, trouble)
+            return replace(outcome, trouble=trouble)
+        return replace(outcome, undelivered=left)
 
-    async def _put_fence(self, move: Move) -> None:
+    async def _make_fence(self, move: Move) -> None:
+        """The policy that closes containers, in no use yet."""
         client, tree = self._source.client, move.tree
-        body = plan.fence_body(tree, client.originator)
         try:
-            move.fence = str((await client.create(address(tree), ACP, body))["ri"])
+            move.fence = str((await client.create(address(tree), ACP, plan.fence_body(tree, client.originator)))["ri"])
         except RequestFailed as error:
             if error.status is not Status.CONFLICT:
                 raise
             move.fence = str((await client.retrieve(f"{address(tree)}/{FENCE}"))["ri"])
-        await self._close(move, tree.containers)
 
     async def _close(self, move: Move, nodes: Iterable[Node]) -> None:
         changes = {"acpi": [move.fence]}
         paths = [address(move.tree, node.path) for node in nodes]
         await asyncio.gather(*(self._source.client.update(path, CONTAINER, changes, rcn=0) for path in paths))
 
-    async def _fenced(self, move: Move) -> Tree:
-        """The tree as the fence left it, with what came since the preparation created at the target."""
+    async def _look_again(self, move: Move) -> None:
+        """Containers and subscriptions that came since the preparation move too."""
         while True:
             tree = await read_tree(self._source.client, self._source_id, move.tree.ae_id)
             new = [node for node in tree.containers if node.path not in move.tree.acpi]
@@ -332,9 +368,10 @@ class Handover:
                 {**tree.acpi, **move.tree.acpi},
             )
             if not new:
-                return move.tree
+                return
             await self._close(move, new)
             await self._containers(move, move.tree)
+            await asyncio.gather(*(self._copy_one(move, move.tree, node.path) for node in new))
 
     async def _subscribe(self, move: Move, tree: Tree) -> None:
         room = asyncio.Semaphore(_SENT_AT_ONCE)
@@ -349,7 +386,6 @@ class Handover:
                     body["cr"] = None
                 with unless_there():
                     await create_as(self._target.client, asked, address(tree, node.parent), SUBSCRIPTION, body)
-                move.subscribed.add(node.path)
 
         await asyncio.gather(*(one(node) for node in tree.subscriptions))
 
@@ -376,16 +412,3 @@ class Handover:
                 left = 0
                 await asyncio.sleep(_DRAIN_POLL_S)
         return left
-
-    async def _check_others(self, tree: Tree) -> None:
-        supported = self._source.profile.resource_types
-        types = [number for number in supported if number not in plan.CARRIED and number not in (plan.CSE_BASE,)]
-        types = [number for number in types if number < 10000]
-        if self._options.leave_others or not types:
-            return
-        found = await self._source.client.discover(address(tree), types=types, limit=3)
-        if found:
-            raise CannotMove(
-                f"AE {tree.ae_id} holds what cannot be carried over ({', '.join(found)}): remove it, or accept "
-                "its loss (leave_others)"
-            )

@@ -33,6 +33,25 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What an operator may choose.
+
+    Attributes:
+        concurrency: AEs that are prepared, or removed at the source, at the same time.
+        switching: AEs that no CSE serves at the same time; more make each of them wait longer.
+        drain_s: how long the source may take to deliver its last notifications before the AE is removed there.
+        leave_others: whether resources that cannot be carried over may be lost; else such an AE is not moved.
+        tell: container of the AE that gets an instance naming the new CSE, "" for none.
+    """
+
+    concurrency: int = 4
+    switching: int = 1
+    drain_s: float = 5.0
+    leave_others: bool = False
+    tell: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A resource below the AE.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,6 +15,10 @@ from mec_adapter import handover_plan as plan
 from mec_adapter.handover_plan import ACP, AE, CONTAINER, SUBSCRIPTION, Node, Tree
 
 _TAKEN = (Status.CONFLICT, Status.ORIGINATOR_HAS_ALREADY_REGISTERED)
+
+
+#: types from here on are announced variants
+_ANNOUNCED = 10000
 
 
 class CannotMove(Exception):
@@ -68,6 +72,28 @@ async def read_tree(client: Client, cse_id: str, ae_id: str) -> Tree:
         with suppress(RequestFailed):  # one that is gone grants nothing
             policies[ri] = await client.retrieve(ri)
     return plan.tree_of(ae, policies.values(), containers, subscriptions)
+
+
+async def check_others(client: Client, supported: Iterable[int], tree: Tree) -> None:
+    """Refuse an AE that holds resources a move does not carry over.
+
+    Args:
+        client: of the CSE the AE is at.
+        supported: resource types of that CSE.
+        tree: of the AE.
+
+    Raises:
+        CannotMove: naming some of them.
+        RequestFailed: the CSE refused.
+        Unreachable: nobody answered.
+    """
+    types = [number for number in supported if number < _ANNOUNCED and number not in {*plan.CARRIED, plan.CSE_BASE}]
+    found = await client.discover(address(tree), types=types, limit=3) if types else []
+    if found:
+        raise CannotMove(
+            f"AE {tree.ae_id} holds what cannot be carried over ({', '.join(found)}): remove it, or accept its loss "
+            "(leave_others)"
+        )
 
 
 async def aes_with(client: Client, labels: Sequence[str]) -> list[str]:

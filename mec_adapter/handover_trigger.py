@@ -16,8 +16,8 @@ from typing import Any
 
 from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.status import Status
-from mec_adapter.handover import Arrive, Edge, Handover, Move, Options, edge_of
-from mec_adapter.handover_plan import ASSOCIATE_LABEL, Outcome
+from mec_adapter.handover import Arrive, Edge, Handover, Move, edge_of
+from mec_adapter.handover_plan import ASSOCIATE_LABEL, Options, Outcome
 from mec_adapter.handover_registry import arbiter, claim_exposed, cse_at
 from mec_adapter.handover_tree import CannotMove, aes_with
 from mec_adapter.listener import Listener
@@ -105,7 +105,7 @@ class _Mover:
         self._trigger, self._stack = trigger, stack
         self._events: asyncio.Queue[JsonObject | None] = asyncio.Queue()
         self._prepared: dict[str, tuple[Handover, Edge, Move]] = {}
-        self._targets: dict[str, Edge] = {}
+        self._handovers: dict[str, tuple[Handover, Edge]] = {}
         self._services: dict[str, str] = {}
         self.figures: dict[str, int] = {"prepared": 0, "moved": 0, "failed": 0}
 
@@ -144,16 +144,10 @@ class _Mover:
         if not aes:
             _log.info("mobility notification names no device of %s", self._trigger.source.profile.cse_id)
             return
-        target = await self._target(event)
-        room = asyncio.Semaphore(self._trigger.options.concurrency)
-
-        async def one(ae_id: str, device: Any) -> None:
-            async with room:
-                await self._prepare(ae_id, target)
-                if event.get("mobilityStatus") == amsi.COMPLETED:
-                    await self._complete(ae_id, device)
-
-        await asyncio.gather(*(one(ae_id, device) for ae_id, device in aes.items()))
+        handover, target = await self._handover(event)
+        await asyncio.gather(*(self._prepare(ae_id, handover, target) for ae_id in aes))
+        if event.get("mobilityStatus") == amsi.COMPLETED:
+            await asyncio.gather(*(self._complete(ae_id, device) for ae_id, device in aes.items()))
 
     async def _aes_of(self, device: Any) -> list[str]:
         value = str(device.get("value", "")) if isinstance(device, dict) else device
@@ -164,24 +158,25 @@ class _Mover:
                     return [value]
         return await aes_with(client, [ASSOCIATE_LABEL + value])
 
-    async def _target(self, event: JsonObject) -> Edge:
+    async def _handover(self, event: JsonObject) -> tuple[Handover, Edge]:
         named = (event.get("targetAppInfo") or {}).get("appInstanceId", "")
         found = await cse_at(self._trigger.mp1, named) if named else None
         found = found or self._trigger.target
         if found is None:
             raise CannotMove(f"the registry has no CSE of application instance {named!r}, and no other target is set")
         url, cse_id = found
-        if url not in self._targets:
-            client = Client(url, cse_id=cse_id, originator=self._trigger.originator)
+        if url not in self._handovers:
+            trigger = self._trigger
+            client = Client(url, cse_id=cse_id, originator=trigger.originator)
             await self._stack.enter_async_context(client)
-            self._targets[url] = await edge_of(client, url)
-        return self._targets[url]
+            target = await edge_of(client, url)
+            handover = Handover(trigger.source, target, trigger.options, trigger.arrive, arbiter(trigger.mp1))
+            self._handovers[url] = handover, target
+        return self._handovers[url]
 
-    async def _prepare(self, ae_id: str, target: Edge) -> None:
+    async def _prepare(self, ae_id: str, handover: Handover, target: Edge) -> None:
         if ae_id in self._prepared:
             return
-        trigger = self._trigger
-        handover = Handover(trigger.source, target, trigger.options, trigger.arrive, arbiter(trigger.mp1))
         try:
             self._prepared[ae_id] = handover, target, await handover.prepare(ae_id)
         except (CannotMove, RequestFailed, Unreachable) as error:

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from onemec import adapter_command, cse_command, devices_command, mep_command, types_command, up_command
+from onemec import (
+    adapter_command,
+    cse_command,
+    devices_command,
+    handover_command,
+    mep_command,
+    types_command,
+    up_command,
+)
 
 app = typer.Typer(
     name="onemec",
@@ -22,6 +30,7 @@ app.command("up", context_settings=up_command.CONTEXT, rich_help_panel="Everythi
 app.command("cse", rich_help_panel="Parts")(cse_command.cse)
 app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
 app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)
+app.command("handover", context_settings=handover_command.CONTEXT, rich_help_panel="Parts")(handover_command.handover)
 app.add_typer(devices_command.app, name="devices", rich_help_panel="Parts")
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 
