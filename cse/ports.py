@@ -253,7 +253,7 @@ class Engine(Store, Protocol):
         """Write what is pending and let go of files and threads."""
 
     def health(self) -> str:
-        """ "ok", or in words why the store takes no writes."""
+        """Either "ok", or in words why the store takes no writes."""
 
 
 @dataclass(frozen=True, slots=True)
