@@ -32,6 +32,7 @@ class Group:
         changed: plain resources whose row must be written or deleted, by sequence.
         rows: new instances by key.
         internals: instances that were there before and have new internal attributes.
+        cancelled: instances that this group added and removed again: nothing to write, but to forget.
         deletes: instances that were there before and are removed.
         ranges: keys from and to which all instances that were there before are removed.
         labels: label, place in the order of creation and key of new instances.
@@ -40,6 +41,7 @@ class Group:
     """
 
     __slots__ = (
+        "cancelled",
         "changed",
         "deletes",
         "gone",
@@ -64,6 +66,7 @@ class Group:
         self.changed: dict[int, Node] = {}
         self.rows: dict[int, InstanceRow] = {}
         self.internals: dict[int, bytes | None] = {}
+        self.cancelled: dict[int, InstanceRow] = {}
         self.deletes: dict[int, None] = {}
         self.ranges: list[tuple[int, int]] = []
         self.labels: list[tuple[str, int, int]] = []

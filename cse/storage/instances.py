@@ -213,7 +213,7 @@ class Instances:
 
     def first_expiry(self) -> str | None:
         """The earliest et of an instance."""
-        first = min((et for key, et in self._expiring.items() if self._lives(key)), default=None)
+        first = min((et for key, et in self._expiring.items() if self.find(key) is not None), default=None)
         cursor = self._connection.execute(sql.EARLIEST)
         for key, et in cursor:
             if first is not None and et >= first:
@@ -236,7 +236,7 @@ class Instances:
             series.named = {row[0] for row in self._connection.execute(sql.NAMES_LIKE_IDS, limits).fetchall()}
         return series.named
 
-    # --- writes: each returns what undoes it
+    # --- writes: each notes in the group what undoes it
 
     def insert(self, series: Series, key: int, instance: Resource, order: int) -> None:
         """Add the next instance of a parent; ``order`` is its place in the order of creation if it has labels."""
@@ -317,6 +317,8 @@ class Instances:
         internal = group.internals.pop(key, _UNCHANGED)
         if row is None:
             group.deletes[key] = None
+        else:
+            group.cancelled[key] = row
         group.undo.append((self.undo_remove, (group, series, key, before, row, internal)))
         is_first = key == series.bottom
         series.forget_queue(key)
@@ -332,7 +334,7 @@ class Instances:
         """Undo ``remove``."""
         row, internal = saved
         if row is not None:
-            group.rows[key] = row
+            group.rows[key] = group.cancelled.pop(key)
         else:
             group.deletes.pop(key, None)
         if internal is not _UNCHANGED:
@@ -349,6 +351,7 @@ class Instances:
         pending, series.pending = series.pending, {}
         rows = {key: group.rows.pop(key) for key in pending if key in group.rows}
         internals = {key: group.internals.pop(key) for key in pending if key in group.internals}
+        group.cancelled.update(rows)
         group.ranges.append(limits)
         group.undo.append((self.undo_remove_all, (group, series, limits, pending, rows, internals)))
         series.bottom, series.top = series.next, series.next - 1
@@ -358,7 +361,8 @@ class Instances:
     def undo_remove_all(self, group: Group, series: Series, limits: tuple[int, int], *saved: Any) -> None:
         """Undo ``remove_all``."""
         pending, rows, internals = saved
-        group.rows.update(rows)
+        for key in rows:
+            group.rows[key] = group.cancelled.pop(key)
         group.internals.update(internals)
         group.ranges.remove(limits)
         series.bottom, series.top = limits
@@ -367,6 +371,11 @@ class Instances:
         series.newest = series.queue = None
 
     # --- groups
+
+    def pending(self) -> int:
+        """How many changes and notes of changes are held because they are not durable yet."""
+        held = sum(len(node.series.pending) for node in self.parents.values())
+        return held + len(self._names) + len(self._labels) + len(self._expiring)
 
     def written(self, group: Group) -> None:
         """A group is about to be committed: from now on the database may have its instances."""
@@ -378,7 +387,7 @@ class Instances:
     def settled(self, group: Group) -> None:
         """A group is durable: what it left pending is in the database now."""
         self.durable = ticket = group.ticket
-        for keys in (group.rows, group.internals, group.deletes):
+        for keys in (group.rows, group.internals, group.deletes, group.cancelled):
             for key in keys:
                 node = self.parents.get(key >> SEQUENCE_BITS)
                 if node is not None:
@@ -395,7 +404,7 @@ class Instances:
                 keys.pop(key, None)
                 if not keys:
                     del self._labels[label]
-        for key, row in group.rows.items():
+        for key, row in (*group.rows.items(), *group.cancelled.items()):
             if row[2] is not None:
                 self._expiring.pop(key, None)
             if row[1] is not None and self._names.get((key >> SEQUENCE_BITS, row[1])) == key:

@@ -77,6 +77,27 @@ async def test_flush_waits_within_a_loop_too(store: SqliteStore, tmp_path: Path)
     assert on_disk(tmp_path / "cse.db") == 1
 
 
+async def test_nothing_is_remembered_of_what_is_durable(store: SqliteStore) -> None:
+    store.begin()
+    made = [instance(store, "c", f"n{number}", lbl=["x"], et="20300101T000000") for number in range(6)]
+    store.remove(made[2].ri)
+    store.remove(made[5].ri)
+    store.replace_instance(made[1].ri, {"n": 1})
+    store.commit()
+    store.begin()
+    store.remove(made[0].ri)
+    add(store, "c", "inner", "r1")
+    instance(store, "r1", "gone", lbl=["x"], et="20290101T000000")
+    store.remove_instances("r1")
+    await store.durable(store.commit())
+    store.begin()
+    store.remove(made[3].ri)
+    await store.durable(store.commit())
+    assert store._instances.pending() == 0  # else memory would grow with every request
+    assert store.next_expiry() == "20300101T000000"
+    assert [one.ri for one in store.instances("c")] == [made[1].ri, made[4].ri]
+
+
 async def test_what_gathers_during_a_commit_is_one_commit(store: SqliteStore, disk: Disk) -> None:
     disk.gate.clear()
     tasks = [asyncio.create_task(put(store, "c"))]
