@@ -305,6 +305,9 @@ class Handover:
         ae_id = move.tree.ae_id
         began = time.monotonic()
         try:
+            # While the source still serves: what has come since the preparation, so that little is left for the end.
+            await self._copy(move, move.tree)
+            began = time.monotonic()
             await self._close(move, move.tree.containers)
             # Both have ended when one fails, so that nothing is copied any more while the move is taken back.
             copying = asyncio.create_task(self._copy(move, move.tree))
