@@ -76,6 +76,7 @@ class Registration:
             "cb": f"{self._config.id}/{self._config.name}",
             "csi": self._config.id,
             "cst": self._config.type.number,
+            "spi": self._config.sp_id,
             "rr": True,
             "poa": list(self._poa),
             "srv": list(self._config.releases),
@@ -112,8 +113,9 @@ class Registration:
             "poa": list(dict.fromkeys((self._config.registrar, *base.get("poa", ())))),
             "srv": base.get("srv") or list(self._config.releases),
         }
-        if "csz" in base:
-            attributes["csz"] = base["csz"]
+        for name in ("csz", "spi", "ici"):
+            if name in base:
+                attributes[name] = base[name]
         name = registrar.lstrip("/")
         content = {"m2m:csr": {"rn": name, **attributes}}
         if isinstance(base.get("cst"), int):
