@@ -137,8 +137,14 @@ class Resource:
     internal: dict[str, Any] = field(default_factory=dict)
 
 
-#: a promise of durability: 0 means nothing was written, else the number of a group commit
+#: a promise of durability: 0 means nothing was written, a positive number is that of a group commit, a negative one
+#: says that the changes were refused and undone already; ``Engine.durable`` must be asked about all but 0
 Ticket = int
+
+
+def both(one: Ticket, other: Ticket) -> Ticket:
+    """The ticket that stands for two: the later group, or the refusal of either."""
+    return min(one, other) if one < 0 or other < 0 else max(one, other)
 
 
 class Store(Protocol):

@@ -13,7 +13,7 @@ from cse.core.resolution import find, is_alive, is_own
 from cse.onem2m.addressing import parse_address, shorten
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response
-from cse.ports import Env, Resource, Send, Ticket
+from cse.ports import Env, Resource, Send, Ticket, both
 from cse.resources.declare import Privilege, ResourceType
 
 Handle = Callable[["RequestContext"], Generator[Send, Response | None, Response]]
@@ -202,7 +202,7 @@ class RequestContext:
         )
         response = yield from self.handle(inner)
         self.outbox.extend(inner.outbox)
-        self.ticket = max(self.ticket, inner.ticket)
+        self.ticket = both(self.ticket, inner.ticket)
         return response
 
     def notification(
@@ -244,7 +244,7 @@ class _Transaction(AbstractContextManager[None]):
             if kind is not None:
                 self._undo()
                 return
-            ctx.ticket = max(ctx.ticket, ctx.store.commit())
+            ctx.ticket = both(ctx.ticket, ctx.store.commit())
             if ctx.new_timers:
                 for ri, timer, due_s in ctx.new_timers:
                     ctx.cse.timers.set(ri, timer, due_s)
