@@ -258,15 +258,17 @@ class Handover:
             if not move.ours and await children(self._target.client, path, [SUBSCRIPTION]):
                 move.watched.add(node.path)
 
-    async def _copy(self, move: Move, tree: Tree) -> int:
+    async def _copy(self, move: Move, tree: Tree, *, fenced: bool = False) -> int:
         """Copy the instances that are not at the target yet; returns how many there were."""
-        return sum(await asyncio.gather(*(self._copy_one(move, tree, node.path) for node in tree.containers)))
+        return sum(await asyncio.gather(*(self._copy_one(move, tree, node.path, fenced) for node in tree.containers)))
 
-    async def _copy_one(self, move: Move, tree: Tree, path: str) -> int:
+    async def _copy_one(self, move: Move, tree: Tree, path: str, fenced: bool) -> int:
         if path in move.watched:
             return 0
         known, count = move.copied[path], 0
         source, to = address(tree, path), address(tree, path)
+        # A device may be faster than a copy: while it posts, only what was there at the beginning is copied.
+        goal = None if fenced else (await self._source.client.retrieve(source)).get("st", 0)
         while True:
             criteria = {"stb": move.newest.get(path, 0), "lim": _PAGE}
             page = await children(self._source.client, source, [CONTENT_INSTANCE], criteria)
@@ -279,7 +281,7 @@ class Handover:
                 known.add(str(instance["rn"]))
                 move.newest[path] = max(move.newest.get(path, 0), instance.get("st") or 0)
             count += len(fresh)
-            if not fresh or len(page) < _PAGE:
+            if not fresh or len(page) < _PAGE or (goal is not None and move.newest[path] >= goal):
                 return count
 
     # --- the move itself ---------------------------------------------------------------------------------------
@@ -310,7 +312,7 @@ class Handover:
             began = time.monotonic()
             await self._close(move, move.tree.containers)
             # Both have ended when one fails, so that nothing is copied any more while the move is taken back.
-            copying = asyncio.create_task(self._copy(move, move.tree))
+            copying = asyncio.create_task(self._copy(move, move.tree, fenced=True))
             try:
                 await self._look_again(move)
             finally:
@@ -374,7 +376,7 @@ class Handover:
                 return
             await self._close(move, new)
             await self._containers(move, move.tree)
-            await asyncio.gather(*(self._copy_one(move, move.tree, node.path) for node in new))
+            await asyncio.gather(*(self._copy_one(move, move.tree, node.path, True) for node in new))
 
     async def _subscribe(self, move: Move, tree: Tree) -> None:
         room = asyncio.Semaphore(_SENT_AT_ONCE)
