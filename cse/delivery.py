@@ -167,6 +167,11 @@ class Delivery:
             except (Unreachable, TimeoutError) as error:
                 reason = str(error) or f"no answer within {send.timeout_s:g} s"
                 continue
+            except Exception:
+                # A fault of ours costs this notification, never those queued behind it.
+                _log.exception("notification to %s failed", _target(send))
+                reason = "a fault of this CSE, see above"
+                break
             if answer.status.is_success or answer.status.is_accepted:
                 self._counts["sent"] += 1
                 self._report(send, answer)
