@@ -303,7 +303,8 @@ def test_the_adapter_waits_for_the_platform_says_so_once_and_registers_when_it_c
             with running(tmp_path, "mep", "--insecure-dev", "--http", f"127.0.0.1:{mep_port}") as mep:
                 mep.wait_ready()
                 services = f"http://127.0.0.1:{mep_port}/mec_service_mgmt/v1/services"
-                adapter.wait_until(lambda: [service["state"] for service in get(services)] == ["ACTIVE"])
+                # one service for HTTP and one for WebSocket, which share the port
+                adapter.wait_until(lambda: [service["state"] for service in get(services)] == ["ACTIVE", "ACTIVE"])
                 assert len(re.findall(r"WARNING .*no connection.*trying again", adapter.err)) == 1, adapter.err
                 assert adapter.end() == 0
                 assert get(services) == []
