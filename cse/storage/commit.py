@@ -141,8 +141,10 @@ class GroupCommit:
         """Write all there is; what cannot be written is lost, with a word in the log."""
         while self._in_flight is not None or self._sealed or self.gathering.requests:
             last = self.gathering if self.gathering.requests else (self._sealed or [self._in_flight])[-1]
-            if last is None or last.probe:
+            if last is None or last.probe or not last.requests:
+                # Nobody waits for a trial write or a slice of a large deletion, so there is nothing to await.
                 self._reap(wait=True)
+                await asyncio.sleep(0)
                 continue
             try:
                 await self.durable(last.ticket)

@@ -17,7 +17,8 @@ import pytest
 from cse.onem2m.status import Status
 from cse.ports import Engine
 from cse.resources.registry import load_registry, read_table
-from cse.storage import open_store
+from cse.storage.memory import MemoryStore
+from cse.storage.sqlite import SqliteStore
 from tests.core.examples import EXAMPLES, NONE, TABLES, Example, prepare_tree, value_for
 from tests.core.world import World
 
@@ -39,7 +40,7 @@ _NUMBERS = frozenset({"integer", "float", "nonNegInteger", "positiveInteger", "u
 def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A world with every codec, and with the store on disk once: rows do not depend on both at a time."""
     kind, codec = request.param.split("-")
-    engine: Engine = open_store("memory" if kind == "memory" else f"sqlite:///{tmp_path}/cse.db")
+    engine: Engine = MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "cse.db", ballast_bytes=0)
     yield World(engine, codec)
     asyncio.run(engine.close())
 
@@ -47,7 +48,7 @@ def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def quick() -> Iterator[World]:
     """One world in memory, for the hundreds of specialisations."""
-    engine: Engine = open_store("memory")
+    engine: Engine = MemoryStore()
     yield World(engine, "http")
     asyncio.run(engine.close())
 

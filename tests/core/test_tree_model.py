@@ -16,7 +16,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from cse.onem2m.status import Status
 from cse.onem2m.timestamps import format_timestamp
-from cse.storage import open_store
+from cse.ports import Engine
+from cse.storage.memory import MemoryStore
+from cse.storage.sqlite import SqliteStore
 from tests.core.world import World
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
@@ -52,12 +54,14 @@ class Tree(RuleBasedStateMachine):
         self._open()
 
     def _open(self) -> None:
-        url = "memory" if self.engine == "memory" else f"sqlite:///{self.folder}/model.db"
         before = getattr(self, "world", None)
-        self.world = World(open_store(url), "mqtt")
+        self.world = World(self._store(), "mqtt")
         if before is not None:
             # A restarted CSE has the same clock and never the same identifiers.
             self.world.now, self.world.ids = before.now, before.ids
+
+    def _store(self) -> Engine:
+        return MemoryStore() if self.engine == "memory" else SqliteStore(self.folder / "model.db", ballast_bytes=0)
 
     def teardown(self) -> None:
         asyncio.run(self.world.store.close())

@@ -363,3 +363,22 @@ async def test_a_full_disk_takes_deletions_and_heals(small_disk: Path) -> None:
     assert [one.ri for one in store.instances("cb")] == made[20:]
     await store.close()
     assert check(path) == []
+
+
+@pytest.mark.parametrize("delay", range(12))
+async def test_closing_while_a_slice_of_a_large_deletion_is_on_its_way(tmp_path: Path, delay: int) -> None:
+    store = SqliteStore(tmp_path / "slices.db")
+    root(store)
+    for _ in range(4000):
+        store.begin()
+        instance(store, "cb")
+        ticket = store.commit()
+    await store.durable(ticket)
+    store.begin()
+    store.remove_instances("cb")
+    await store.durable(store.commit())
+    # The deletion goes on in slices of its own; wherever it is, closing must end.
+    for _ in range(delay):
+        await asyncio.sleep(0.002)
+    async with asyncio.timeout(20):
+        await store.close()
