@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty store of each engine."""
-    # Thousands of tests have a store each: 32 MiB of ballast for every one would fill the disk it is there to keep free.
+    # Thousands of tests have a store each: 32 MiB of ballast for every one would fill the disk it is to keep free.
     engine: Engine = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "cse.db", ballast_bytes=0)
     yield engine
     asyncio.run(engine.close())
