@@ -97,9 +97,6 @@ class Cse:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
         self._timer_wake = asyncio.Event()
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._http: HttpServer | None = None
         self._coap: CoapServer | None = None
         self._mqtt: MqttBinding | None = None
@@ -247,15 +244,10 @@ class Cse:
 
     async def serve(self, request: Request) -> Response:
         """Serve one request; the response comes when its changes are on disk (architecture law 5)."""
-        self._in_flight += 1
-        self._idle.clear()
         try:
             outcome = await self._drive(handle(request, self.hosting, self._env()))
             self._timers_changed()
-            if outcome.ticket:
-                await self.engine.durable(outcome.ticket)
-            for send in outcome.outbox:
-                self.delivery.post(send)
+            await self._settle(outcome)
             response = outcome.response
         except CseError as error:  # the store could not keep the changes
             response = error_response(request, error.status, error.debug)
@@ -264,10 +256,6 @@ class Cse:
             response = error_response(
                 request, Status.INTERNAL_SERVER_ERROR, "the CSE failed on this request; its log says why"
             )
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
         if response.status is Status.DELETED and self._ws is not None:
             self._ws.registrations_changed()
         self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1

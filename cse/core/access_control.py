@@ -6,15 +6,13 @@ Everything not granted is denied. ``decide`` is the only door; the rules of a po
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import translate
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from re import Pattern, compile
 from typing import Any, Protocol
 
 from cse.core.numbers import ACCESS_CONTROL_POLICY, AE, ANNOUNCED, REMOTE_CSE
-from cse.core.schedule import covers
 from cse.onem2m.addressing import shorten, sp_relative
+from cse.onem2m.schedules import covers
+from cse.onem2m.wildcards import wildcard
 from cse.ports import Resource
 from cse.resources.declare import Context, Privilege
 from cse.resources.registry import Registry
@@ -138,7 +136,7 @@ def _originator_matches(ctx: Asking, entries: Sequence[str], originator: str) ->
         if short == originator:
             return True
         if "*" in short:
-            pattern = _wildcard(short)
+            pattern = wildcard(short)
             if pattern.fullmatch(originator) or pattern.fullmatch(sp_relative(originator, settings.cse_id)):
                 return True
         elif "@" in entry:
@@ -234,18 +232,3 @@ def _attributes_match(ctx: Context, names: Sequence[str] | None, privilege: Priv
     else:
         return False
     return touched <= set(names)
-
-
-@lru_cache(maxsize=1024)
-def _wildcard(pattern: str) -> Pattern[str]:
-    return compile(translate(pattern.replace("[", "[[]").replace("?", "[?]")))
-
-
-def registered_entity(ctx: Context, originator: str) -> bool:
-    """Whether an originator is an AE or a CSE registered here, or this CSE's registrar."""
-    if not originator:
-        return False
-    resource = ctx.store.get(originator)
-    if resource is not None:
-        return resource.ty == AE
-    return bool(ctx.store.referring("csi", originator)) or originator == ctx.settings.registrar

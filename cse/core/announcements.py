@@ -3,8 +3,8 @@
 A change is stored first; then, still before the response, ``settle`` asks the other CSEs to follow, so that ``at`` in
 the response holds the addresses of what was really announced. What is announced where is kept in the internal attribute
 ``announced`` of the original: ``targets`` as the originator asked, ``shown`` as ``at`` shows them, and by CSE-ID in
-``at`` the address and the attributes sent last. A CSE that cannot be reached is asked again at the next change, or when
-it registers.
+``at`` the address and the attributes sent last. A CSE that cannot be reached is asked again when
+it registers, or at the next change; after a restart of this CSE only when ``at`` is given again.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cse.core.access_control import Asking, decide
 from cse.core.filtering import Filter
-from cse.core.numbers import ANNOUNCED
+from cse.core.numbers import ANNOUNCED, CSE_BASE
 from cse.ports import Resource
 from cse.resources.declare import Privilege
 
@@ -87,7 +87,7 @@ def _may(ctx: Asking, resource: Resource, operations: int) -> bool:
 def _candidates(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:
     if criteria.labels is not None:
         return _by_label(ctx, target, criteria)
-    if criteria.types is not None and ctx.registry[target.ty].number == 5 and criteria.level is None:
+    if criteria.types is not None and target.ty == CSE_BASE and criteria.level is None:
         instance_types = [t for t in criteria.types if t in ctx.registry.types and ctx.registry[t].is_instance]
         if not instance_types:
             return _by_type(ctx, target, criteria.types)

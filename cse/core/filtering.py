@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fnmatch import translate
-from functools import lru_cache
-from re import Pattern, compile
 from typing import Any
 
 from cse.core.json_path import compile_json_path
@@ -16,6 +13,7 @@ from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.geometry import parse_geometry
 from cse.onem2m.serialisation import load_json
 from cse.onem2m.timestamps import normalise_timestamp
+from cse.onem2m.wildcards import wildcard
 from cse.ports import Resource, Store
 from cse.resources.registry import Registry
 
@@ -190,7 +188,7 @@ def _label_test(values: list[Any]) -> Test:
     if not all(isinstance(value, str) for value in values):
         raise BadRequest("filter 'lbl' must hold texts")
     exact = frozenset(value for value in values if "*" not in value)
-    patterns = [_wildcard(value) for value in values if "*" in value]
+    patterns = [wildcard(value) for value in values if "*" in value]
 
     def test(resource: Resource) -> bool:
         labels = resource.attributes.get("lbl")
@@ -210,7 +208,7 @@ def _attribute_test(entry: Any, registry: Registry) -> Test:
     if name in _OWN_TAG:
         raise BadRequest(f"attribute {name!r} has filters of its own: use those instead of 'atr'")
     text = _as_text(wanted)
-    pattern = _wildcard(text) if "*" in text else None
+    pattern = wildcard(text) if "*" in text else None
 
     def equal(value: Any) -> bool:
         if isinstance(value, list):
@@ -279,8 +277,3 @@ def _integer(criteria: Mapping[str, Any], tag: str, lowest: int) -> int | None:
     if type(value) is not int or value < lowest:
         raise BadRequest(f"filter {tag!r} must be an integer >= {lowest}")
     return value
-
-
-@lru_cache(maxsize=1024)
-def _wildcard(pattern: str) -> Pattern[str]:
-    return compile(translate(pattern.replace("[", "[[]").replace("?", "[?]")))
