@@ -59,8 +59,8 @@ class _Run:
 
 @contextlib.asynccontextmanager
 async def _fleet(site: Site, kind: str, binding: str, **options: Any) -> AsyncIterator[_Run]:
-    options = {"name_prefix": _prefix(), "run_id": "run", "report_interval_s": 0.02} | options
-    config = FleetConfig(kind, url=site.urls[binding], **options)
+    given: dict[str, Any] = {"name_prefix": _prefix(), "run_id": "run", "report_interval_s": 0.02} | options
+    config = FleetConfig(kind, url=site.urls[binding], **given)
     run = _Run(config)
     try:
         yield run

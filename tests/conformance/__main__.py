@@ -1,0 +1,5 @@
+"""`python -m tests.conformance > docs/conformance.md`."""
+
+from tests.conformance.rows import page
+
+print(page(), end="")
