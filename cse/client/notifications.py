@@ -61,6 +61,8 @@ class Subscription(AsyncIterator[Notification]):
         self._room = asyncio.Semaphore(queue_size)
         self._seen: OrderedDict[tuple[str, str, int], asyncio.Future[bool]] = OrderedDict()
         self._ended = False
+        #: where it exists: its reference by CSE-ID; "" for the CSE it was made at until that has told its CSE-ID
+        self._places: dict[str, str] = {}
         self._unsubscribe: Callable[[Subscription], Awaitable[None]] | None = None
 
     @property
@@ -77,6 +79,38 @@ class Subscription(AsyncIterator[Notification]):
         """Take what the CSE answered, and how to delete the subscription there."""
         self.resource = resource
         self._unsubscribe = unsubscribe
+        if not self._places:
+            self._places[""] = self.id
+
+    def heard_from(self, cse_id: str, reference: str) -> None:
+        """A CSE spoke of this subscription: it exists there, be it beside the one it was made at (a handover).
+
+        Args:
+            cse_id: of that CSE, "" when it is not told.
+            reference: the subscription as that CSE writes it (``sur``).
+        """
+        if not cse_id or cse_id in self._places:
+            return
+        if "" in self._places and reference.rpartition("/")[2] == self.id.rpartition("/")[2]:
+            del self._places[""]
+        self._places[cse_id] = reference
+
+    def _home(self) -> str | None:
+        """The reference at the CSE it was made at, None when it is deleted there."""
+        last = self.id.rpartition("/")[2]
+        return next((one for one in self._places.values() if one.rpartition("/")[2] == last), None)
+
+    def gone_from(self, cse_id: str, reference: str) -> bool:
+        """A CSE said that this subscription is deleted there; returns whether it exists nowhere any more."""
+        known = cse_id if cse_id in self._places else ""
+        if known or not cse_id or reference.rpartition("/")[2] == self.id.rpartition("/")[2]:
+            self._places.pop(known, None)
+        if not cse_id and len(self._places) == 1:
+            self._places.clear()
+        if self._places and self._home() is None:
+            # It was moved: from now on the subscription is the one that is left.
+            self.resource = {**self.resource, "ri": next(iter(self._places.values()))}
+        return not self._places
 
     async def deliver(
         self, key: tuple[str, str, int], notification: Notification | None, patience_s: float | None = PATIENCE_S
@@ -183,8 +217,8 @@ class NotificationRouter:
 
     def forget(self, subscription: Subscription) -> None:
         """Notifications of this subscription are refused from now on."""
-        self._subscriptions.pop(subscription.token, None)
-        self._subscriptions.pop(subscription.id, None)
+        for key in [key for key, known in self._subscriptions.items() if known is subscription]:
+            del self._subscriptions[key]
 
     async def serve(self, request: Request) -> Response:
         """Answer one request; what every listener calls (``cse.ports.Serve``)."""
@@ -206,7 +240,11 @@ class NotificationRouter:
     async def _take(self, request: Request, body: Mapping[str, Any], place: int) -> Response | None:
         reference = str(body.get("sur", ""))
         subscription = self._find(request, reference)
+        cse_id = _cse_id(reference) or _cse_id(request.originator)
         if body.get("vrq") is True and (subscription is not None or self._pending):
+            if subscription is not None:
+                subscription.heard_from(cse_id, reference)
+                self._subscriptions.setdefault(reference.rpartition("/")[2] or subscription.token, subscription)
             return None
         if subscription is None and self._pending:
             # Sent in the moment between the creation of the subscription and the arrival of its answer here.
@@ -215,10 +253,12 @@ class NotificationRouter:
         if subscription is None:
             return error_response(request, Status.NOT_FOUND, f"there is no subscription {reference!r} here any more")
         if body.get("sud") is True:
+            if not subscription.gone_from(cse_id, reference):
+                return None  # it was moved, and goes on at another CSE
             subscription.deleted.set()
             notification = None
         else:
-            notification = _notification(body, reference)
+            notification = notification_of(body, reference)
             if notification is None:
                 return error_response(request, Status.BAD_REQUEST, "the notification has no 'nev' with a 'rep'")
         key = (request.originator, request.request_id, place)
@@ -240,6 +280,12 @@ class NotificationRouter:
         return found
 
 
+def _cse_id(identifier: str) -> str:
+    """The CSE-ID an SP-relative identifier begins with, "" of other forms."""
+    parts = identifier.split("/", 2)
+    return f"/{parts[1]}" if len(parts) > 1 and not parts[0] and parts[1] else ""
+
+
 def _bodies(content: Any) -> list[Mapping[str, Any]]:
     """The m2m:sgn objects of a notification, one or aggregated."""
     if not isinstance(content, Mapping):
@@ -253,7 +299,13 @@ def _bodies(content: Any) -> list[Mapping[str, Any]]:
     return [body for body in many if isinstance(body, Mapping)] if isinstance(many, list) else []
 
 
-def _notification(body: Mapping[str, Any], reference: str) -> Notification | None:
+def notification_of(body: Mapping[str, Any], reference: str) -> Notification | None:
+    """The event in an m2m:sgn, None when it tells of none (TS-0004 clause 6.3.5.13).
+
+    Args:
+        body: the m2m:sgn.
+        reference: address of the subscription (sur), "" when there is none.
+    """
     event = body.get("nev")
     shown = event.get("rep") if isinstance(event, Mapping) else None
     if not isinstance(event, Mapping) or not isinstance(shown, Mapping) or len(shown) != 1:

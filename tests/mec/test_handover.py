@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cse.client import Client, RequestFailed
+from cse.client import Client, RequestFailed, Subscription
 from cse.onem2m.status import Status
 from mec_adapter import handover_plan as plan
 from mec_adapter.handover import Edge, Handover, edge_of
@@ -70,8 +70,8 @@ class World:
         await client.create_container(f"-/{name}", "data", acpi=[policy["ri"]])
         return Device(name, client)
 
-    async def subscribe(self, name: str) -> None:
-        subscription = await self.subscriber.subscribe(f"-/{name}/data", name="watch", su="Csub")
+    async def subscribe(self, name: str) -> Subscription:
+        subscription = await self.subscriber.subscribe(f"-/{name}/data", name="watch")
 
         async def take() -> None:
             async for notification in subscription:
@@ -79,6 +79,7 @@ class World:
 
         task = asyncio.create_task(take())
         self.stack.callback(task.cancel)
+        return subscription
 
     def everything_once(self, devices: list[Device]) -> bool:
         """Whether the subscriber has got what was acknowledged; what came twice fails at once."""
@@ -156,6 +157,30 @@ async def test_a_post_whose_answer_was_lost_is_known_at_the_target(world: World)
     await again.post("-/dev/data", 1, name="r1")
     device.acknowledged = 2
     await until(lambda: world.everything_once([device]))
+
+
+async def test_a_subscription_that_moved_ends_with_its_last_place(world: World) -> None:
+    device = await world.device("dev")
+    subscription = await world.subscribe("dev")
+    made_as = subscription.id
+    handover = Handover(world.source, world.target)
+    move = await handover.prepare("Cdev")
+    await handover._subscribe(move, move.tree)
+    await handover.abort(move)  # the target says that the subscription is deleted there: it goes on at the source
+    await device.client.post("-/dev/data", 0)
+    device.acknowledged = 1
+    await until(lambda: world.everything_once([device]))
+    (outcome,) = await handover.run(["Cdev"])
+    assert (outcome.trouble, subscription.ended) == ("", False)
+    await until(lambda: subscription.id != made_as)  # the source has said that it is deleted there
+    assert subscription.id.startswith("/id-b/")
+    moved = await world.client(world.target, "Cdev")
+    await moved.post("-/dev/data", 1)
+    device.acknowledged = 2
+    await until(lambda: world.everything_once([device]))
+    await world.target.client.delete("-/dev/data/watch")
+    await until(lambda: subscription.ended)
+    assert subscription.deleted.is_set()
 
 
 async def test_what_comes_after_the_preparation_moves_too(world: World) -> None:
