@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mec_adapter.platform.app_support_models import AppInfo, DnsRule, TrafficRule
+from mec_adapter.platform.federation_models import SystemInfo
 from mec_adapter.platform.wire import Identifier, Text, Wire, whole
 
 GracefulTimeout = Annotated[int, Field(ge=0, le=86_400), whole]
@@ -110,6 +111,7 @@ class Status(Wire):
 
     mecHostId: str
     name: str
+    system: SystemInfo
     upForS: float
     insecureDev: bool
     applications: int

@@ -1,26 +1,20 @@
 """Outgoing callbacks: one ordered queue per subscription, retries with backoff, failures remembered."""
 
 import asyncio
-import ipaddress
 import logging
-import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from mec_adapter.platform.config import NotificationPolicy
 from mec_adapter.platform.events import Delivery
+from mec_adapter.platform.outbound import AddressRule, CallbackRefused, check_uri, guarded_session
 
 _LOG = logging.getLogger(__name__)
 _RETRY_STATUS = frozenset({408, 425, 429})
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-AddressRule = Callable[[Address], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +27,6 @@ class DeliveryFailure:
     attempts: int
     reason: str
     seconds: int
-
-
-class CallbackRefused(Exception):
-    """The callback leads to an address that notifications may not go to."""
-
-
-def address_rule(networks: Sequence[str], loopback: bool) -> AddressRule:
-    """Return which addresses callbacks may go to.
-
-    Args:
-        networks: allowed networks; empty allows every unicast address that is not link-local.
-        loopback: whether loopback is allowed when no networks are given.
-    """
-    allowed = [ipaddress.ip_network(network) for network in networks]
-
-    def permits(address: Address) -> bool:
-        plain: Address = address
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            plain = address.ipv4_mapped
-        if allowed:
-            return any(plain in network for network in allowed if network.version == plain.version)
-        if plain.is_multicast or plain.is_unspecified or plain.is_link_local or plain.is_reserved:
-            return False
-        return loopback or not plain.is_loopback
-
-    return permits
-
-
-class _GuardedResolver(AbstractResolver):
-    """Resolves names, and returns only addresses that the rule permits; the connection then uses exactly these."""
-
-    def __init__(self, rule: AddressRule) -> None:
-        self._rule = rule
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
-        results = [
-            ResolveResult(hostname=host, host=str(where[0]), port=port, family=kind, proto=proto, flags=0)
-            for kind, _, proto, _, where in found
-            if self._rule(ipaddress.ip_address(str(where[0]).partition("%")[0]))
-        ]
-        if not results:
-            raise OSError(None, f"{host} has no address that callbacks may go to (callback_networks)")
-        return results
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 class Notifier:
@@ -175,12 +119,7 @@ class Notifier:
     async def _post(self, delivery: Delivery) -> int:
         self.check(delivery.callback)
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=_GuardedResolver(self._rule), limit=64, use_dns_cache=False),
-                timeout=aiohttp.ClientTimeout(total=self._policy.timeout_s),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
+            self._session = guarded_session(self._rule, self._policy.timeout_s)
         async with self._session.post(
             delivery.callback,
             data=orjson.dumps(delivery.body),
@@ -195,13 +134,7 @@ class Notifier:
         Raises:
             CallbackRefused: the URI leads where callbacks may not go.
         """
-        host = urlsplit(callback).hostname or ""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return
-        if not self._rule(address):
-            raise CallbackRefused(f"callbacks may not go to {host} (callback_networks)")
+        check_uri(callback, self._rule)
 
     def _remember(self, delivery: Delivery, attempts: int, reason: str) -> None:
         kind = str(delivery.body.get("notificationType", ""))

@@ -42,6 +42,7 @@ _APIS: tuple[tuple[APIRouter, str], ...] = (
     (app_lcm.router, "/app_lcm/v1"),
     (device_app.router, "/dev_app/v1"),
     (management.router, ""),
+    (federation.commands, ""),
     (mobility.commands, ""),
     (location.commands, ""),
     (credentials.router, ""),

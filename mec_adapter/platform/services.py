@@ -32,7 +32,7 @@ class ServiceQuery:
             and (self.category is None or self.category in (category.get("id"), category.get("name")))
             and (self.locality is None or info["scopeOfLocality"] == self.locality)
             and (self.consumed_local_only is None or info["consumedLocalOnly"] == self.consumed_local_only)
-            and (self.is_local is None or self.is_local)
+            and (self.is_local is None or self.is_local == info.get("isLocal", True))
         )
 
 

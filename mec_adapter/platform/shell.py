@@ -22,7 +22,9 @@ from mec_adapter.platform.federation_registry import Federation
 from mec_adapter.platform.iot_registry import IotRegistry
 from mec_adapter.platform.location_registry import LocationRegistry
 from mec_adapter.platform.mobility_registry import MobilityRegistry
-from mec_adapter.platform.notifier import CallbackRefused, Notifier, address_rule
+from mec_adapter.platform.notifier import Notifier
+from mec_adapter.platform.outbound import CallbackRefused, address_rule
+from mec_adapter.platform.peers import Peers
 from mec_adapter.platform.problems import BadRequest, Forbidden, Problem
 from mec_adapter.platform.rate_limit import RateLimit
 from mec_adapter.platform.registry import Registry
@@ -67,9 +69,10 @@ class Platform:
         self.mobility = MobilityRegistry(self.documents)
         self.device_apps = DeviceApps(self.documents)
         self.location = LocationRegistry(self.documents, config.zones)
-        self._timed: tuple[Timed, ...] = (self.registry, self.mobility, self.location)
+        self._timed: tuple[Timed, ...] = (self.registry, self.mobility, self.location, self.federation)
         rule = address_rule(config.callback_networks, is_loopback(config.host))
         self.notifier = Notifier(config.notifications, rule, time.time)
+        self.peers = Peers(rule, config.notifications.timeout_s)
         self.rate = RateLimit(config.requests_per_s, config.request_burst)
         self.can_store = True
         self._writing = asyncio.Lock()
@@ -170,8 +173,12 @@ class Platform:
         client: str | None = request.scope.get("mec_client")
         return client
 
-    def check_callback(self, uri: str) -> None:
+    def check_callback(self, uri: str, attribute: str = "callbackReference") -> None:
         """Refuse a callback that could never be served.
+
+        Args:
+            uri: where the platform is to call.
+            attribute: what the request calls it.
 
         Raises:
             BadRequest: it leads to an address that callbacks may not go to.
@@ -179,7 +186,7 @@ class Platform:
         try:
             self.notifier.check(uri)
         except CallbackRefused as refusal:
-            raise BadRequest(f"attribute callbackReference: {refusal}; send a URI that may be called") from None
+            raise BadRequest(f"attribute {attribute}: {refusal}; send a URI that may be called") from None
 
     def wall_clock(self) -> float:
         """Return the time of day in seconds since 1970, as the machine believes it."""
@@ -242,6 +249,7 @@ class Platform:
     async def close(self) -> None:
         """Stop sending and store what is left."""
         await self.notifier.close()
+        await self.peers.close()
         try:
             await self.settle()
         except Problem as problem:
@@ -253,6 +261,7 @@ class Platform:
         return {
             "mecHostId": self.config.mec_host_id,
             "name": self.config.platform_name,
+            "system": self.federation.own,
             "upForS": round(self.clock() - self.started_at, 1),
             "insecureDev": self.config.insecure_dev,
             "applications": self.documents.count("app"),

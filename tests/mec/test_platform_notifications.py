@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from mec_adapter.platform.config import NotificationPolicy
-from mec_adapter.platform.notifier import Notifier, address_rule
+from mec_adapter.platform.notifier import Notifier
+from mec_adapter.platform.outbound import address_rule
 from tests.mec.conftest import FAST, Mep, StartMep, Subscriber, until
 
 
