@@ -14,6 +14,7 @@ from onemec import (
     devices_command,
     handover_command,
     mep_command,
+    resources_command,
     types_command,
     up_command,
 )
@@ -32,6 +33,10 @@ app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
 app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)
 app.command("handover", context_settings=handover_command.CONTEXT, rich_help_panel="Parts")(handover_command.handover)
 app.add_typer(devices_command.app, name="devices", rich_help_panel="Parts")
+for _command in resources_command.COMMANDS:
+    app.command(_command.__name__, cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
+        _command
+    )
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 
 

@@ -224,6 +224,22 @@ class Requester:
         _, content = content_of(type_or_root, changes)
         return await self._resource(Request(Operation.UPDATE, to, content=content, result_content=rcn))
 
+    async def change(self, to: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change attributes of a resource of whatever type, which is asked for first, and return it.
+
+        Args:
+            to: its address.
+            changes: new values by short names; None removes an attribute.
+
+        Raises:
+            RequestFailed: the CSE refused; BAD_REQUEST when the address is of something without a type.
+            Unreachable: nobody answered.
+        """
+        content = (await self._answer(Request(Operation.RETRIEVE, to))).content
+        if not isinstance(content, Mapping) or len(content) != 1:
+            raise RequestFailed(Status.BAD_REQUEST, "this is no resource that can be updated", f"UPDATE {to}")
+        return await self._resource(Request(Operation.UPDATE, to, content={next(iter(content)): dict(changes)}))
+
     async def delete(self, to: str) -> None:
         """Delete a resource and all below it.
 
