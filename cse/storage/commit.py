@@ -1,16 +1,15 @@
 """Natural group commit: while one group is committed the next gathers (docs/adr/0006, performance.md).
 
-The rows of a group are written on the event loop's thread; only the COMMIT, which waits for the disk with the
-interpreter lock released, runs in a thread of its own. There is no timer: a group closes when the one before it is
-done. A store that cannot write becomes read-only, tries again by itself and heals.
+What waits for the disk runs in a thread of its own. There is no timer: a group closes when the one before it is done.
+A store that cannot write becomes read-only, tries again by itself and heals. How a group is written is the engine's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from queue import SimpleQueue
 from threading import Thread
@@ -18,8 +17,6 @@ from typing import Protocol
 
 from cse.onem2m.errors import InternalServerError
 from cse.ports import Ticket
-from cse.storage import statements as sql
-from cse.storage.ballast import Ballast
 from cse.storage.garbage import Garbage
 from cse.storage.group import Group
 
@@ -28,11 +25,6 @@ _LOG = logging.getLogger(__name__)
 #: pauses between attempts of a read-only store, in seconds: first, most
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
-#: how long a group waits for a lock that another program holds on the database, in seconds
-_LOCKED_S = 2.0
-_LOCKED_PAUSE_S = 0.01
-#: a disk with less room than this is full
-_LEAST_FREE_BYTES = 128 << 10
 #: pause between slices of garbage when nothing else is written, in seconds
 _GARBAGE_PAUSE_S = 0.02
 
@@ -66,23 +58,17 @@ class Changes(Protocol):
         """Take nothing new for this reason; "" ends it."""
 
 
-class GroupCommit:
+class GroupCommit(ABC):
     """Gathers change sets and makes them durable.
 
     Args:
-        connection: for writing; used by this class only.
         changes: told what became of each group.
-        ballast: released when the disk is full.
         garbage: ranges of instances to delete bit by bit.
         limit: most change sets in a group.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, changes: Changes, ballast: Ballast, garbage: Garbage, limit: int
-    ) -> None:
-        self._connection = connection
+    def __init__(self, changes: Changes, garbage: Garbage, limit: int) -> None:
         self._changes = changes
-        self._ballast = ballast
         self._garbage = garbage
         self._limit = limit
         self.gathering = Group(1)
@@ -95,7 +81,6 @@ class GroupCommit:
         self._garbage_timer = False
         self._stopped = False
         self._failed: dict[Ticket, str] = {REFUSED: "storage: it could not be written"}
-        self._locked_since = 0.0
         self._pause_s = 0.0
         self._next_probe = 0.0
         self.reason = ""
@@ -103,6 +88,48 @@ class GroupCommit:
         self._results: SimpleQueue[tuple[Group, Exception | None]] = SimpleQueue()
         self._thread = Thread(target=self._commit_groups, name="onemec-commit", daemon=True)
         self._thread.start()
+
+    @property
+    def takes_removals(self) -> bool:
+        """Whether a store that takes nothing new lets something be removed."""
+        return True
+
+    # --- what an engine says
+
+    @abstractmethod
+    def _write(self, group: Group) -> bool:
+        """On the thread of the store: write what need not wait for the disk; False to be asked again later.
+
+        Whoever says False has ``_flush`` called again, and says by ``_waits_for_lock`` that it does.
+        """
+
+    def _waits_for_lock(self) -> bool:
+        """Whether a group waits for a lock of another program and will be tried again."""
+        return False
+
+    @abstractmethod
+    def _commit(self, group: Group) -> None:
+        """On the committing thread: make the group durable."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """On the thread of the store: end the transaction of a group that failed."""
+
+    @abstractmethod
+    def _try_disk(self) -> None:
+        """On the committing thread: write something small, having made sure that there is room for more.
+
+        Raises:
+            Exception: not yet.
+        """
+
+    @abstractmethod
+    def _is_storage_error(self, error: Exception) -> bool:
+        """Whether writing may fail again for the same reason, so that nothing should be taken for now."""
+
+    @abstractmethod
+    def _cannot_write(self, error: Exception) -> None:
+        """The store becomes read-only for this reason."""
 
     # --- from the store
 
@@ -156,7 +183,7 @@ class GroupCommit:
         while self._in_flight is not None or self._sealed or self.gathering.requests:
             if self._in_flight is None:
                 self._flush()
-            if self._in_flight is None and (self._locked_since or self._stopped):
+            if self._in_flight is None and (self._stopped or self._waits_for_lock()):
                 return  # the loop tries again until it succeeds or gives up
             self._reap(wait=True)
 
@@ -188,7 +215,7 @@ class GroupCommit:
         self._changes.next_group(self.gathering)
 
     def _schedule(self) -> bool:
-        loop = _running_loop()
+        loop = running_loop()
         if loop is None:
             return False
         if not self._scheduled or self._loop is not loop:
@@ -206,40 +233,16 @@ class GroupCommit:
                 if not self.gathering.requests and (self.reason or not self._garbage):
                     return
                 self._seal()
-            if not self._open_transaction():
-                return
             group = self._sealed[0]
-            group.write(self._connection)
-            if group.next_number != self._saved_number:
-                self._connection.execute(sql.SET_META, ("next_number", str(group.next_number)))
+            if not self._write(group):
+                return
         except Exception as error:
             self._fail(error)
             return
         self._in_flight = self._sealed.popleft()
         self._changes.written(group)
-        self._loop = _running_loop()
+        self._loop = running_loop()
         self._jobs.put(group)
-
-    def _open_transaction(self) -> bool:
-        """Begin; returns False when another program holds a lock and this will be tried again."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            now = time.monotonic()
-            if (
-                getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY
-                or 0 < self._locked_since < now - _LOCKED_S
-            ):
-                raise
-            self._locked_since = self._locked_since or now
-            loop = _running_loop()
-            if loop is None:
-                raise
-            self._scheduled = True
-            loop.call_later(_LOCKED_PAUSE_S, self._flush)
-            return False
-        self._locked_since = 0.0
-        return True
 
     def _reap(self, *, wait: bool = False) -> None:
         """Take note of what the thread has done."""
@@ -254,10 +257,10 @@ class GroupCommit:
             else:
                 self._settle(group)
         if self._in_flight is None and (self._sealed or self.gathering.requests):
-            if self._loop is not None and self._loop is _running_loop():
+            if self._loop is not None and self._loop is running_loop():
                 self._flush()
         elif self._in_flight is None and self._garbage and not self.reason and not self._garbage_timer:
-            loop = _running_loop()
+            loop = running_loop()
             if loop is not None:
                 self._garbage_timer = True
                 loop.call_later(_GARBAGE_PAUSE_S, self._delete_garbage)
@@ -267,27 +270,31 @@ class GroupCommit:
         self._flush()
 
     def _settle(self, group: Group) -> None:
-        self._settled = group.ticket
+        self._settled = max(self._settled, group.ticket)
         self._saved_number = group.next_number
         self._garbage.extend(group.garbage())
         self._changes.settled(group)
         group.undo.clear()
-        _wake(group)
+        wake(group)
 
     # --- failure
 
     def _fail(self, error: Exception) -> None:
         """Nothing of what is not durable will be: undo it, say so to all who wait, be careful from now on."""
-        self._locked_since = 0.0
-        try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            _LOG.exception("storage: the failed transaction could not be rolled back")
+        self._abandon()
+        lost = self._undo_all(f"storage: {self._words(error)}")
+        if self._is_storage_error(error):
+            self._become_read_only(error)
+        else:
+            _LOG.error("storage: a group could not be written", exc_info=error)
+        for group in lost:
+            wake(group)
+
+    def _undo_all(self, reason: str) -> list[Group]:
+        """Undo all groups but one that is being committed; returns them, for ``wake``."""
         lost = [*self._sealed, self.gathering]
         self._sealed.clear()
         self._changes.undo(lost)
-        reason = f"storage: {_words(error)}"
         for group in lost:
             self._failed[group.ticket] = reason
         for ticket in list(self._failed)[:-_REMEMBERED]:
@@ -295,19 +302,14 @@ class GroupCommit:
         self._settled = self.gathering.ticket
         self.gathering = Group(self._settled + 1)
         self._changes.next_group(self.gathering)
-        if _is_storage_error(error):
-            self._become_read_only(error)
-        else:
-            _LOG.error("storage: a group could not be written", exc_info=error)
-        for group in lost:
-            _wake(group)
+        return lost
 
     def _become_read_only(self, error: Exception) -> None:
-        if _is_disk_full(error):
-            self._ballast.release()
+        self._cannot_write(error)
+        words = self._words(error)
         if not self.reason:
-            _LOG.error("storage: %s: only deletions are taken until it can be written again", _words(error))
-        self.reason = f"storage: {_words(error)}: only deletions are taken until it can be written again"
+            _LOG.error("storage: %s: only deletions are taken until it can be written again", words)
+        self.reason = f"storage: {words}: only deletions are taken until it can be written again"
         self._failed.pop(REFUSED, None)
         self._failed[REFUSED] = self.reason
         self._changes.refuse(self.reason)
@@ -316,7 +318,7 @@ class GroupCommit:
 
     def _plan_probe(self) -> None:
         self._next_probe = time.monotonic() + self._pause_s
-        loop = _running_loop()
+        loop = running_loop()
         if loop is not None:
             loop.call_later(self._pause_s, self._probe_later)
 
@@ -330,7 +332,7 @@ class GroupCommit:
     def _probe(self) -> None:
         if self.reason and self._in_flight is None and not self._stopped:
             self._in_flight = Group(0, probe=True)
-            self._loop = _running_loop()
+            self._loop = running_loop()
             self._jobs.put(self._in_flight)
             if self._loop is None:
                 self._reap(wait=True)
@@ -354,9 +356,7 @@ class GroupCommit:
                 if group.probe:
                     self._try_disk()
                 else:
-                    self._garbage.delete_slice(self._connection)
-                    self._connection.execute("COMMIT")
-                    self._garbage.sliced()
+                    self._commit(group)
             except Exception as failure:
                 error = failure
             self._results.put((group, error))
@@ -367,58 +367,23 @@ class GroupCommit:
                 except RuntimeError:  # that loop is closed: whoever comes next reaps
                     continue
 
-    def _try_disk(self) -> None:
-        """Write something small, having made sure that there is room for more.
-
-        Raises:
-            OSError, sqlite3.Error: not yet.
-        """
-        connection = self._connection
-        if self._ballast.free_bytes() < _LEAST_FREE_BYTES:
-            raise OSError("the disk is still full")
-        if not self._ballast.make():
-            pages = connection.execute("PRAGMA freelist_count").fetchone()[0]
-            size = connection.execute("PRAGMA page_size").fetchone()[0]
-            if self._ballast.free_bytes() * 2 < self._ballast.size_bytes or pages * size < self._ballast.size_bytes:
-                raise OSError("the disk is still full")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute(sql.SET_META, ("probe", str(time.time_ns())))
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    def _words(self, error: Exception) -> str:
+        if self._is_storage_error(error):
+            return " ".join(str(error).split()) or type(error).__name__
+        return "the change could not be written"
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread; None when there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
 
 
-def _wake(group: Group) -> None:
+def wake(group: Group) -> None:
+    """Let all go on who wait for the group."""
     for waiter in group.waiters:
         if not waiter.done():
             waiter.set_result(None)
     group.waiters.clear()
-
-
-def _is_storage_error(error: Exception) -> bool:
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
-        return False
-    return isinstance(error, sqlite3.Error | OSError)
-
-
-def _is_disk_full(error: Exception) -> bool:
-    # a write-ahead log that cannot grow is reported as an I/O error on some file systems
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, OSError) or (
-        code is not None and code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-    )
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, sqlite3.Error | OSError):
-        return str(error) or type(error).__name__
-    return "the change could not be written"

@@ -107,6 +107,13 @@ def values_of(value: Any) -> tuple[str, ...]:
     return ()
 
 
+def texts_of(instance: Resource) -> tuple[str, ...]:
+    """The texts by which an instance is found: its labels, and what its type has indexed (see ``Store.referring``)."""
+    labels = values_of(instance.attributes.get("lbl"))
+    indexed = instance.internal.get("indexed")
+    return labels if indexed is None else (*labels, indexed)
+
+
 class Expiry(Generic[H]):
     """Who expires when: a heap whose outdated entries are dropped when they come up.
 

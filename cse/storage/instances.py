@@ -1,18 +1,17 @@
-"""Instances in SQLite: reads that merge what is pending, writes that go into the gathering group (docs/adr/0006)."""
+"""Instances in tables: reads that merge what is pending, writes that go into the gathering group (docs/adr/0006)."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import orjson
 
 from cse.ports import Resource
 from cse.storage import statements as sql
 from cse.storage.group import Group, InstanceRow, instance_of, instance_row
-from cse.storage.indexes import Node, values_of
+from cse.storage.indexes import Node, texts_of
 from cse.storage.instance_ids import SEQUENCE_BITS, instance_key
 from cse.storage.series import Cache, Pending, Series
 
@@ -25,6 +24,29 @@ _UNCHANGED: Any = object()
 _OVERHEAD_BYTES = 1500
 
 
+class Rows(Protocol):
+    """The rows a statement gives, in order."""
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+
+    def fetchall(self) -> list[Any]:
+        """All other rows."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Row by row."""
+
+    def close(self) -> object:
+        """Nobody wants the rest."""
+
+
+class Reader(Protocol):
+    """Runs the reading statements of ``cse.storage.statements`` (a ``sqlite3.Connection`` is one)."""
+
+    def execute(self, statement: str, parameters: Any = (), /) -> Rows:
+        """Run a statement."""
+
+
 class Instances:
     """The instances of all parents.
 
@@ -34,7 +56,7 @@ class Instances:
         cache: bounds newest instances and queues.
     """
 
-    def __init__(self, connection: sqlite3.Connection, group: Group, cache: Cache) -> None:
+    def __init__(self, connection: Reader, group: Group, cache: Cache) -> None:
         self._connection = connection
         self._cache = cache
         self.group = group
@@ -134,10 +156,35 @@ class Instances:
         """Whether it is known without a look into the database that this is the oldest instance and lives."""
         return bool(series.queue) and series.queue is not None and series.queue[0][0] == key
 
-    def iterate(self, node: Node, *, newest_first: bool) -> Iterator[Resource]:
-        """The instances below ``node`` in (or against) the order of their creation, read as they are consumed."""
+    def first(self, node: Node, reached: Callable[[Resource], bool]) -> int:
+        """The key of the first instance below ``node`` that was ``reached``, by bisection; beyond all when none was."""
         series: Series = node.series
-        low, high, limit = series.bottom, series.top, 16
+        low, high = series.bottom, series.top
+        found = high + 1
+        while low <= high:
+            middle = begin = (low + high) // 2
+            items: list[_Item] = []
+            while not items and begin <= high:
+                items, bound = self._scan(series, begin, high, 1)
+                begin = bound + 1
+            if items and not reached(_resource(items[0][1], node)):
+                low = items[0][0] + 1
+                continue
+            if items:
+                found = items[0][0]
+            high = middle - 1
+        return found
+
+    def iterate(self, node: Node, *, newest_first: bool = False, low: int = 0) -> Iterator[Resource]:
+        """The instances below ``node`` in (or against) the order of their creation, read as they are consumed.
+
+        Args:
+            node: the parent.
+            newest_first: against the order.
+            low: the key of the first; 0 for that of the oldest.
+        """
+        series: Series = node.series
+        low, high, limit = low or series.bottom, series.top, 16
         while low <= high:
             items, bound = self._scan(series, low, high, limit, newest_first=newest_first, limit_bytes=1 << 20)
             for key, item in items:
@@ -248,7 +295,7 @@ class Instances:
             self._names[series.number, instance.rn] = key
             if series.named is not None and instance_key(instance.rn) is not None:
                 series.named.add(instance.rn)
-        for label in values_of(instance.attributes.get("lbl")):
+        for label in texts_of(instance):
             self._labels.setdefault(label, {})[key] = order
             group.labels.append((label, order, key))
         if row[2] is not None:
@@ -274,7 +321,7 @@ class Instances:
         name = (key >> SEQUENCE_BITS, instance.rn)
         if self._names.get(name) == key:
             del self._names[name]
-        for label in values_of(instance.attributes.get("lbl")):
+        for label in texts_of(instance):
             keys = self._labels.get(label, {})
             keys.pop(key, None)
             if not keys:

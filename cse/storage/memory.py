@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cse.onem2m.errors import NotFound
 from cse.ports import Resource, Ticket
-from cse.storage.indexes import Expiry, Node, values_of
+from cse.storage.indexes import Expiry, Node, texts_of
 from cse.storage.instance_ids import MAX_SEQUENCE, SEQUENCE_BITS, first_key, instance_key, instance_ri
 from cse.storage.tree import Tree
 
@@ -16,13 +17,46 @@ from cse.storage.tree import Tree
 class _Series:
     """The instances of one parent, by key in the order of their creation; the names that clients chose."""
 
-    __slots__ = ("items", "names", "next", "number")
+    __slots__ = ("_begin", "_keys", "items", "names", "next", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.next = first_key(number) + 1
         self.items: OrderedDict[int, Resource] = OrderedDict()
         self.names: dict[str, int] = {}
+        #: the keys of the items in order, from ``_begin`` on: what was before went from the front
+        self._keys: list[int] = []
+        self._begin = 0
+
+    def put(self, key: int) -> None:
+        """Note a key; mostly it is the highest."""
+        keys = self._keys
+        if len(keys) == self._begin or key > keys[-1]:
+            keys.append(key)
+        else:
+            insort(keys, key, self._begin)
+
+    def take(self, key: int) -> None:
+        """Forget a key; mostly it is the lowest."""
+        keys = self._keys
+        if keys[self._begin] == key:
+            self._begin += 1
+            if self._begin > 1024 and self._begin * 2 > len(keys):
+                del keys[: self._begin]
+                self._begin = 0
+        else:
+            del keys[bisect_left(keys, key, self._begin)]
+
+    def after(self, key: int) -> int | None:
+        """The lowest key above ``key``."""
+        place = bisect_right(self._keys, key, self._begin)
+        return self._keys[place] if place < len(self._keys) else None
+
+    def first(self, reached: Callable[[Resource], bool]) -> int | None:
+        """The key of the first item that was ``reached``, by bisection."""
+        keys, items = self._keys, self.items
+        place = bisect_left(keys, True, self._begin, key=lambda key: reached(items[key]))
+        return keys[place] if place < len(keys) else None
 
 
 class MemoryStore(Tree):
@@ -64,6 +98,16 @@ class MemoryStore(Tree):
                 resource = series.items.get(key)
                 if resource is not None:
                     yield resource
+
+    def instances_from(self, pi: str, reached: Callable[[Resource], bool]) -> Iterator[Resource]:
+        """The instances below ``pi`` in the order of their creation, from the first that was ``reached``."""
+        series = self._series(pi)
+        key = series.first(reached) if series is not None else None
+        while series is not None and key is not None:
+            resource = series.items.get(key)
+            if resource is not None:
+                yield resource
+            key = series.after(key)
 
     def newest(self, pi: str) -> Resource | None:
         """The instance created last below ``pi``."""
@@ -140,7 +184,7 @@ class MemoryStore(Tree):
             raise ValueError(f"{instance.ri!r} is not the next instance id below {instance.pi!r}")
         self._claim_name(node, instance.rn)
         series.next += 1
-        if "lbl" in instance.attributes:
+        if "lbl" in instance.attributes or "indexed" in instance.internal:
             self._sequence += 1
         self._put_in(series, key, instance, self._sequence)
         self._journal.append((self._take_out, (series, key)))
@@ -188,9 +232,10 @@ class MemoryStore(Tree):
 
     def _put_in(self, series: _Series, key: int, instance: Resource, order: int) -> None:
         series.items[key] = instance
+        series.put(key)
         if instance.rn != instance.ri:
             series.names[instance.rn] = key
-        for label in values_of(instance.attributes.get("lbl")):
+        for label in texts_of(instance):
             self._labels.setdefault(label, {})[key] = order
         et = instance.attributes.get("et")
         if et is not None:
@@ -199,10 +244,11 @@ class MemoryStore(Tree):
     def _take_out(self, series: _Series, key: int) -> int:
         """Take an instance out; returns its place in the order of creation when it has labels, else 0."""
         instance = series.items.pop(key)
+        series.take(key)
         if instance.rn != instance.ri:
             del series.names[instance.rn]
         order = 0
-        for label in values_of(instance.attributes.get("lbl")):
+        for label in texts_of(instance):
             keys = self._labels[label]
             order = keys.pop(key)
             if not keys:
