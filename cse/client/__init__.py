@@ -9,14 +9,19 @@ Example::
         async with await client.subscribe("-/my-ae/data") as subscription:
             async for notification in subscription:
                 print(notification.resource["con"])
+
+``BlockingClient`` has the same calls for code without ``async``.
 """
 
+from cse.client.blocking import BlockingClient, BlockingSubscription
 from cse.client.client import Client
 from cse.client.errors import RequestFailed, Unreachable
 from cse.client.notifications import Notification, Subscription
 from cse.client.transports import CoapTransport, HttpTransport, MqttTransport, Transport, open_transport
 
 __all__ = [
+    "BlockingClient",
+    "BlockingSubscription",
     "Client",
     "CoapTransport",
     "HttpTransport",
