@@ -174,7 +174,8 @@ class Store(Protocol):
     def referring(self, attribute: str, value: str) -> Sequence[Resource]:
         """Resources whose ``attribute`` is or holds ``value``, in the order of their creation.
 
-        Answered from an index for the attributes in ``INDEXED_ATTRIBUTES`` only. Instances are found by ``lbl`` too.
+        Answered from an index for the attributes in ``INDEXED_ATTRIBUTES`` only. Instances are found by ``lbl`` too,
+        and there also by the text in ``internal["indexed"]``, which must be none that a label can have.
 
         Raises:
             KeyError: the attribute is not indexed.
@@ -182,6 +183,15 @@ class Store(Protocol):
 
     def instances(self, pi: str, *, newest_first: bool = False) -> Iterator[Resource]:
         """The instances below ``pi`` in (or against) the order of their creation, read as they are consumed."""
+
+    def instances_from(self, pi: str, reached: Callable[[Resource], bool]) -> Iterator[Resource]:
+        """The instances below ``pi`` in the order of their creation, from the first that was ``reached``.
+
+        Args:
+            pi: the parent.
+            reached: False for all instances up to some place in that order, True from there on. It is asked of so few
+                that the cost grows with the logarithm of their number.
+        """
 
     def newest(self, pi: str) -> Resource | None:
         """The instance created last below ``pi``."""
@@ -262,6 +272,42 @@ class Engine(Store, Protocol):
         """Either "ok", or in words why the store takes no writes."""
 
 
+#: an RDF document: its form (m2m:semanticFormat), and its text in base64, as descriptors carry it
+Document = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Work on RDF that may be long: the shell has it done aside and within bounds (ADR 0013).
+
+    Whoever yields it gets a Response: OK with the content described below; or an error with ``m2m:dbg``: 5001 this CSE
+    cannot, or does not, evaluate this; 4000 a document cannot be read; 4143 the SPARQL text is wrong; 5212 the update
+    failed; 4137 it would take too long or too much.
+
+    Attributes:
+        kind: ``parse``: can every document be read (content: True); ``match``: in which graphs does any of the queries
+            find something (a list of booleans); ``select``: what the query gives over all graphs together (SPARQL
+            results XML or RDF/XML as text); ``update``: the first document after the update (base64, same form);
+            ``terms``: for each graph, what it declares and what it uses (a list of pairs of lists of IRIs).
+        texts: SPARQL queries, or one update; none for ``parse`` and ``terms``.
+        graphs: documents that are read together. For ``match`` and ``select`` one that cannot be read counts as empty.
+    """
+
+    kind: str
+    texts: tuple[str, ...]
+    graphs: tuple[tuple[Document, ...], ...]
+
+
+class Evaluator(Protocol):
+    """Does evaluations; the shell has one."""
+
+    async def evaluate(self, work: Evaluation) -> Response:
+        """The answer to ``work``, as described there; never raises."""
+
+    async def close(self) -> None:
+        """End what runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """A request the core wants sent to another entity.
@@ -283,6 +329,7 @@ class Send:
             most ``timeout_s``) until requests are queued and takes the first, or with a content all of them; a NOTIFY
             hands an answer to the one who waits for it. The shell always answers such a request.
         resume_at_s: nothing is sent: resume the procedure with None at this instant, seconds since the epoch; 0: send.
+        evaluation: nothing is sent: resume the procedure with the answer to this; None: send.
     """
 
     request: Request
@@ -296,6 +343,7 @@ class Send:
     target: str = ""
     channel: str = ""
     resume_at_s: float = 0.0
+    evaluation: Evaluation | None = None
 
 
 #: a procedure of the core: yields what must be sent and is resumed with the answer, None when nobody answered

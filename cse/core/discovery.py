@@ -143,5 +143,5 @@ def _children(ctx: Asking, parent: Resource, criteria: Filter) -> Iterator[Resou
         if not child_type.is_instance or (criteria.types is not None and number not in criteria.types):
             continue
         if not resource_type.hooks.hides(ctx, parent, number):
-            yield from ctx.store.instances(parent.ri)
+            yield from criteria.instances(parent.ri)
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from cse.core.json_path import compile_json_path
@@ -29,6 +30,8 @@ _CONTENT = ("cfs", "cfq")
 _JSON_PATH = 1
 _MAX_VALUES = 100
 _ALL_OPERATIONS = 63
+#: conditions that instances, in the order of their creation, begin to meet at some place and cease to meet at another
+_FROM, _UNTIL = ("cra", "ms", "stb"), ("crb", "us", "sts")
 #: attributes that have a tag of their own
 _OWN_TAG = frozenset({"ct", "lt", "st", "et", "lbl", "ty", "cs", "cnf"})
 
@@ -46,7 +49,20 @@ class Filter:
         NotSupported: a tag this CSE does not support (5001).
     """
 
-    __slots__ = ("criteria", "has_conditions", "labels", "level", "limit", "matches", "offset", "operations", "types")
+    __slots__ = (
+        "_begins",
+        "_lasts",
+        "_store",
+        "criteria",
+        "has_conditions",
+        "labels",
+        "level",
+        "limit",
+        "matches",
+        "offset",
+        "operations",
+        "types",
+    )
 
     def __init__(self, criteria: Mapping[str, Any], registry: Registry, store: Store) -> None:
         self.criteria = criteria
@@ -65,10 +81,26 @@ class Filter:
         self.matches: Test = _combine(tests, operation)
         narrow = operation == 1 or len(tests) == 1
         self.types: frozenset[int] | None = frozenset(criteria["ty"]) if narrow and criteria.get("ty") else None
+        self._store = store
+        self._begins = [_condition(tag, criteria[tag], registry, store) for tag in _FROM if narrow and tag in criteria]
+        self._lasts = [_condition(tag, criteria[tag], registry, store) for tag in _UNTIL if narrow and tag in criteria]
         labels = criteria.get("lbl")
         self.labels: tuple[str, ...] | None = (
             tuple(labels) if narrow and labels and not any("*" in label for label in labels) else None
         )
+
+    def instances(self, pi: str) -> Iterator[Resource]:
+        """The instances below ``pi`` that may match, in the order of their creation.
+
+        Conditions on ct, lt and st bound them from below and from above, so that what lies outside is never read.
+        """
+        begins, lasts = self._begins, self._lasts
+        candidates = (
+            self._store.instances_from(pi, lambda instance: all(test(instance) for test in begins))
+            if begins
+            else self._store.instances(pi)
+        )
+        return takewhile(lambda instance: all(test(instance) for test in lasts), candidates) if lasts else candidates
 
 
 def _combine(tests: list[Test], operation: int) -> Test:

@@ -6,6 +6,7 @@ TS-0001 clause 9.6.36, 9.6.37, 10.2.4.27; TS-0004 clause 7.4.38, 7.4.39.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from cse.onem2m.errors import BadRequest, Conflict, NotAcceptable
@@ -156,8 +157,17 @@ class TimeSeriesInstanceHooks(Hooks):
             attributes["et"] = min(attributes.get("et") or expiry, expiry)
 
     def creating(self, ctx: Context, parent: Resource, resource: Resource) -> None:
-        """Remember the instant that dgt names now; a relative one would name another later."""
-        resource.internal["generated_s"] = absolute_time(resource.attributes["dgt"], ctx.env.now)
+        """Remember the instant that dgt names now; a relative one would name another later.
+
+        One that is late also remembers the latest before it, so that those are in order over all instances, and is
+        found by its own (see ``_check_unique``).
+        """
+        internal = resource.internal
+        internal["generated_s"] = absolute_time(resource.attributes["dgt"], ctx.env.now)
+        latest_s = parent.internal.get("latest_s", 0.0)
+        if internal["generated_s"] <= latest_s:
+            internal["latest_s"] = latest_s
+            internal["indexed"] = _late(parent, internal["generated_s"])
 
 
 def _check_parameters(attributes: Mapping[str, Any]) -> None:
@@ -173,9 +183,25 @@ def _check_parameters(attributes: Mapping[str, Any]) -> None:
 
 
 def _check_unique(ctx: Context, parent: Resource, generated_s: float, shown: object) -> None:
-    for instance in ctx.store.instances(parent.ri, newest_first=True):
+    """Look for an instance of this instant without reading the others.
+
+    One that came in order was the first to reach the instant; one that came late is indexed.
+    """
+    reaching = ctx.store.instances_from(parent.ri, lambda instance: _latest(instance) >= generated_s)
+    for instance in (*islice(reaching, 1), *ctx.store.referring("lbl", _late(parent, generated_s))):
         if instance.attributes.get("et", "~") > ctx.env.timestamp and _generated(instance) == generated_s:
             raise Conflict(f"{parent.path!r} already has an instance with dgt {shown!r}: each has a time of its own")
+
+
+def _late(parent: Resource, generated_s: float) -> str:
+    # A label never has a line feed.
+    return f"dgt\n{parent.ri}\n{generated_s!r}"
+
+
+def _latest(instance: Resource) -> float:
+    """The latest dataGenerationTime of a series when this instance came, its own included."""
+    latest_s: float = instance.internal.get("latest_s", instance.internal["generated_s"])
+    return latest_s
 
 
 def _generated(instance: Resource) -> float:

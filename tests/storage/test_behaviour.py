@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cse.onem2m.errors import Conflict, NotFound
-from cse.ports import INDEXED_ATTRIBUTES, Engine
+from cse.ports import INDEXED_ATTRIBUTES, Engine, Resource
 from tests.storage.builders import add, instance, names, put, resource, state
 
 
@@ -402,3 +402,46 @@ async def test_what_was_removed_from_the_middle_never_becomes_the_oldest(store: 
         await store.durable(store.commit())
         assert store.oldest("c").ri == (made[0] if gone != made[0] else made[3])  # type: ignore[union-attr]
     assert [one.ri for one in store.instances("c")] == made[3:]
+
+
+def test_instances_are_read_from_a_place_in_their_order(store: Engine) -> None:
+    store.begin()
+    for number in range(3000):
+        instance(store, "c", con=number)
+    for one in list(store.instances("c"))[100:2900:2]:
+        store.remove(one.ri)
+    store.commit()
+    asked = 0
+
+    def reached(one: Resource) -> bool:
+        nonlocal asked
+        asked += 1
+        return bool(one.attributes["con"] >= 2000)
+
+    assert next(store.instances_from("c", reached)).attributes["con"] == 2001
+    assert asked <= 40
+    assert [one.attributes["con"] for one in store.instances_from("c", lambda one: one.attributes["con"] > 2997)] == [
+        2998,
+        2999,
+    ]
+    assert list(store.instances_from("c", lambda one: False)) == []
+    assert next(store.instances_from("c", lambda one: True)).attributes["con"] == 0
+    assert list(store.instances_from("nowhere", lambda one: True)) == []
+
+
+async def test_an_instance_is_found_by_what_its_type_has_indexed(store: Engine) -> None:
+    store.begin()
+    new = instance(store, "c", internal={"indexed": "a\nb"}, lbl=["x"])
+    instance(store, "c", internal={"other": "a\nb"})
+    await store.durable(store.commit())
+    assert names(store.referring("lbl", "a\nb")) == names(store.referring("lbl", "x")) == [new.rn]
+    store.begin()
+    store.remove(new.ri)
+    again = instance(store, "c", internal={"indexed": "a\nb"})
+    store.rollback()
+    assert names(store.referring("lbl", "a\nb")) == [new.rn]
+    store.begin()
+    store.remove(new.ri)
+    again = instance(store, "c", internal={"indexed": "a\nb"})
+    await store.durable(store.commit())
+    assert names(store.referring("lbl", "a\nb")) == [again.rn]

@@ -266,6 +266,10 @@ class Engines(RuleBasedStateMachine):
             below = model.below(pi, True)
             assert [state(one) for one in store.instances(pi)] == below
             assert [state(one) for one in store.instances(pi, newest_first=True)] == below[::-1]
+            for begin in (0, len(below) // 2, len(below)):
+                beyond = {one[0] for one in below[begin:]}
+                found = store.instances_from(pi, lambda one, beyond=beyond: one.ri in beyond)  # type: ignore[misc]
+                assert [state(one) for one in found] == below[begin:]
             assert [state(one) for one in store.children(pi)] == model.below(pi, False)
             for rn in NAMES:
                 assert state(store.child(pi, rn)) == model.named(pi, rn)
