@@ -6,16 +6,13 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import typer
 
+from onemec.mep_rest import DEFAULT_URL, AsJson, Mep, Token, call
 from onemec.process import fail, tell
 from onemec.settings import USAGE, option, seconds
-
-DEFAULT_URL = "http://127.0.0.1:8090"
-_TIMEOUT_S = 10.0
-_MAX_DETAIL = 500
 
 _ABOUT = """
 What the operator does with applications: create them, list them, end them.
@@ -58,12 +55,6 @@ Examples:
 
 app = typer.Typer(help=_ABOUT, no_args_is_help=True)
 
-Mep = Annotated[str, typer.Option("--mep", envvar="ONEMEC_MEP_URL", show_envvar=True, help="URL of the MEC platform.")]
-Token = Annotated[
-    str, typer.Option("--token", envvar="ONEMEC_MEP_ADMIN_TOKEN", show_envvar=True, help="The operator's token.")
-]
-AsJson = Annotated[bool, option("--json", help="Print JSON.")]
-
 
 def create(
     descriptor: Annotated[Path | None, option(help="JSON file that describes the application.")] = None,
@@ -94,7 +85,7 @@ def create(
 
 def list_(mep: Mep = DEFAULT_URL, token: Token = "", as_json: AsJson = False) -> None:
     """List the application instances, those that registered themselves too."""
-    found = asyncio.run(_call(mep, token, "GET", "/mep/v1/app_instances"))
+    found = asyncio.run(call(mep, token, "GET", "/mep/v1/app_instances"))
     if as_json:
         tell(json.dumps(found))
         return
@@ -121,7 +112,7 @@ def terminate(
         fail(f"--graceful {graceful}: give whole seconds", USAGE)
     body = {"operationAction": "STOPPING" if stop else "TERMINATING", "gracefulTimeoutS": int(timeout_s)}
     path = f"/mep/v1/app_instances/{quote(app_instance_id, safe='')}/terminate"
-    asked = asyncio.run(_call(mep, token, "POST", path, body))
+    asked = asyncio.run(call(mep, token, "POST", path, body))
     if as_json:
         tell(json.dumps(asked))
     else:
@@ -157,47 +148,11 @@ def _row(entry: dict[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 async def _create(mep: str, token: str, descriptor: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = await _call(mep, token, "POST", "/mep/v1/app_instances", descriptor)
+    made: dict[str, Any] = await call(mep, token, "POST", "/mep/v1/app_instances", descriptor)
     form = {
         "grant_type": "client_credentials",
         "client_id": made["clientId"],
         "client_secret": made["clientSecret"],
     }
-    granted = await _call(mep, "", "POST", made["tokenEndpoint"], form=form)
+    granted = await call(mep, "", "POST", made["tokenEndpoint"], form=form)
     return {**made, "token": granted["access_token"]}
-
-
-async def _call(
-    mep: str, token: str, method: str, path: str, body: Any = None, form: dict[str, str] | None = None
-) -> Any:
-    """The decoded answer to one request; anything but success ends the process with one line."""
-    import aiohttp  # takes a while to import, --help should not
-
-    root = mep.rstrip("/")
-    if urlsplit(root).scheme not in ("http", "https"):
-        fail(f"--mep {mep!r}: give its URL, e.g. {DEFAULT_URL}", USAGE)
-    url = path if "://" in path else root + path
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, url, json=body, data=form, headers=headers) as answer,
-        ):
-            raw, status, reason = await answer.read(), answer.status, answer.reason
-    except TimeoutError:
-        fail(f"the MEC platform at {root} gave no answer in {_TIMEOUT_S:g} s")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        fail(f"no MEC platform at {root}: {error}; start it with onemec mep, or give --mep")
-    try:
-        decoded = json.loads(raw) if raw else None
-    except ValueError:
-        decoded = None
-    if status >= 400:
-        detail = str(decoded.get("detail") or "") if isinstance(decoded, dict) else ""
-        if status == 401:
-            detail += "; give the operator's token with --token or ONEMEC_MEP_ADMIN_TOKEN"
-        fail(f"the MEC platform says {status} {reason}: {detail.lstrip('; ')[:_MAX_DETAIL]}")
-    if not isinstance(decoded, dict | list):
-        fail(f"{url} did not answer as a MEC platform of onemec does: see --mep")
-    return decoded

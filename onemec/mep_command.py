@@ -1,4 +1,4 @@
-"""``onemec mep``: run the embedded MEC platform; ``onemec mep app``: what its operator does with applications."""
+"""``onemec mep``: run the embedded MEC platform; below it, what its operator does (``app``, ``federate``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onemec import mep_app_command
+from onemec import mep_app_command, mep_federate_command
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
 from onemec.settings import USAGE, environment, from_file, log_level, option, secret
 
@@ -41,6 +41,8 @@ def mep(
     prefix: Annotated[str, option(help="Path before every API, e.g. /sbx1/mep1.")] = "",
     store: Annotated[str, option(help="memory, or sqlite:///file.db to survive restarts.")] = "memory",
     host_id: Annotated[str, option(help="Identifier of this MEC host.")] = "mec-host-1",
+    name: Annotated[str, option(help="Name of this MEC system for people and for other systems.")] = "onemec-mep",
+    provider: Annotated[str, option(help="Who operates it.")] = "onemec",
     strict: Annotated[bool, option("--strict/--forgiving", help="400 where it otherwise forgives.")] = False,
     require_ready: Annotated[
         bool, option("--require-ready/--ready-optional", help="403 before confirm_ready, as the ETSI sandbox.")
@@ -48,7 +50,12 @@ def mep(
     tls_certificate: Annotated[str | None, option(help="PEM file with the certificate chain.")] = None,
     tls_key: Annotated[str | None, option(help="PEM file with its key.")] = None,
     tls_elsewhere: Annotated[bool, option("--tls-elsewhere/--tls-here", help="A proxy in front ends TLS.")] = False,
-    insecure_dev: Annotated[bool, option("--insecure-dev/--secure", help="Ask for no tokens.")] = False,
+    requests_per_s: Annotated[float, option(help="Most requests per second of one client address; 0: no limit.")] = 0.0,
+    request_burst: Annotated[int, option(help="How many of them may come at once.")] = 200,
+    insecure_dev: Annotated[bool, option("--insecure-dev/--secure", help="Ask for no tokens; loopback only.")] = False,
+    insecure_network: Annotated[
+        bool, option("--insecure-network/--loopback-only", help="With --insecure-dev: in a closed network too.")
+    ] = False,
     log_level_: Annotated[
         str, option("--log-level", envvar="ONEMEC_MEP_LOG_LEVEL", help="debug, info, warning, error.")
     ] = "info",
@@ -72,9 +79,13 @@ def mep(
         prefix=prefix,
         public_url=public_url or None,
         mec_host_id=host_id,
+        platform_name=name,
+        provider=provider,
         store=store,
         insecure_dev=insecure_dev,
-        allow_insecure_network=insecure_dev,
+        allow_insecure_network=insecure_network,
+        requests_per_s=requests_per_s,
+        request_burst=request_burst,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         tls_elsewhere=tls_elsewhere,
@@ -95,6 +106,7 @@ CONTEXT = environment("ONEMEC_MEP")
 app = typer.Typer()
 app.callback(invoke_without_command=True, context_settings=CONTEXT)(mep)
 app.add_typer(mep_app_command.app, name="app")
+app.command("federate")(mep_federate_command.federate)
 
 
 async def _serve(config: PlatformConfig, stop: asyncio.Event) -> None:

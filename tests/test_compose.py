@@ -152,6 +152,7 @@ def test_who_listens_beyond_loopback_says_insecure_dev() -> None:
         words = arguments(service, "command")
         if words[:1] in (["cse"], ["mep"]) and any(word.startswith("0.0.0.0:") for word in words):
             assert "--insecure-dev" in words, f"{name} would refuse to start"
+            assert words[0] != "mep" or "--insecure-network" in words, f"{name} would refuse to start"
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if "entrypoint" not in SERVICES[name]])

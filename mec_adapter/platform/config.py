@@ -180,7 +180,8 @@ def _check_security(config: PlatformConfig) -> None:
         if open_to_network and not config.allow_insecure_network:
             raise PlatformStartError(
                 f"insecure_dev is for loopback only, but host is {config.host}: listen on 127.0.0.1, "
-                "or switch insecure_dev off and give an admin token and TLS"
+                "or switch insecure_dev off and give an admin token and TLS "
+                "(insecure_network lets everybody in a closed network in)"
             )
         return
     if not config.admin_token:
