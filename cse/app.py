@@ -30,9 +30,10 @@ from cse.bindings.http_connections import HttpLimits
 from cse.bindings.http_watch import SCHEME, Watches
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_limits import MqttLimits
+from cse.bindings.outbound import OutboundGuard
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import WebSocketLimits
-from cse.config import CseConfig, split_address
+from cse.config import CseConfig, outbound_rules, split_address
 from cse.core.expiry import expire
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
@@ -91,7 +92,8 @@ class Cse:
         self._mounts = dict(mounts or {})
         self._new_id = Identifiers()
         self._senders: dict[str, Sender] = {}
-        self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered)
+        self.guard = OutboundGuard(outbound_rules(config), self._listening)
+        self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard)
         self.dialects = Dialects(config.name)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -141,7 +143,7 @@ class Cse:
 
     async def _open_bindings(self) -> None:
         config, lenient = self.config, self.config.profile == "lenient"
-        http_sender, coap_sender = HttpSender(), CoapSender()
+        http_sender, coap_sender = HttpSender(guard=self.guard), CoapSender(guard=self.guard)
         self._senders.update({"http": http_sender, "https": http_sender, "coap": coap_sender, "coaps": coap_sender})
         self._ws = self._websocket()
         self._senders.update({"ws": self._ws, "wss": self._ws, CHANNEL: self._ws})
@@ -184,6 +186,7 @@ class Cse:
                 limits=MqttLimits(payload_bytes=config.max_body_bytes, readable_bytes=4 * config.max_body_bytes),
                 sp_id=config.sp_id,
                 may_relay=self._may_relay,
+                guard=self.guard.address,
             )
             await self._mqtt.start()
             self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
@@ -202,6 +205,7 @@ class Cse:
                 self.engine.referring("aei", entity) or self.engine.referring("csi", entity)
             ),
             believe_originators=config.insecure_dev,
+            guard=self.guard,
         )
 
     async def stop(self, grace_s: float = 8.0) -> None:
@@ -223,6 +227,9 @@ class Cse:
         await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
         if hasattr(self, "engine"):
             await self.engine.close()
+
+    def _listening(self) -> list[tuple[str, int]]:
+        return [server.listening for server in (self._http, self._coap) if server is not None]
 
     def addresses(self) -> dict[str, str]:
         """Where this CSE can be reached, by binding: URLs with the ports they really have."""

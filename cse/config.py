@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cse.bindings.outbound_rules import LOOPBACK, PRIVATE, Rules, parse_rules
 from cse.onem2m.addressing import is_resource_name
 from cse.ports import CseType, Settings
 
@@ -30,6 +31,7 @@ ENVIRONMENT_PREFIX = "ONEMEC_CSE_"
 _OFF = frozenset({"", "off", "none", "no"})
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "coap": 5683, "coaps": 5684, "mqtt": 1883, "mqtts": 8883}
 _RELEASES = ("1", "2", "2a", "3", "4", "5")
 
 
@@ -84,6 +86,11 @@ class CseConfig(BaseSettings):
     request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
     registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
     max_body_bytes: int = Field(1 << 16, ge=1024, le=1 << 20, description="largest request body")
+    outbound: _Texts = Field(
+        (),
+        description="where notifications and forwarded requests may go besides public addresses: loopback, private, "
+        "link-local, a network, host or host:port; default: what fits the profile",
+    )
     profile: Literal["strict", "lenient"] = Field("strict", description="strict: by the book; lenient: old clients too")
     insecure_dev: bool = Field(False, description="believe originators without credentials (development)")
     admin: _Texts = Field((), description="originators with full access (insecure-dev only)")
@@ -108,7 +115,7 @@ class CseConfig(BaseSettings):
     def _spans(cls, value: Any) -> float:
         return parse_seconds(value)
 
-    @field_validator("poa", "releases", "admin", "allowed_originators", "cors_origins", mode="before")
+    @field_validator("poa", "releases", "admin", "allowed_originators", "cors_origins", "outbound", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -159,6 +166,12 @@ class CseConfig(BaseSettings):
             parts = urlsplit(origin)
             if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
                 raise ValueError(f"{origin!r} is no origin of pages: write e.g. https://app.example (no path), or *")
+        return value
+
+    @field_validator("outbound")
+    @classmethod
+    def _outbound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_rules(value)
         return value
 
     @field_validator("http", "coap")
@@ -219,6 +232,22 @@ class CseConfig(BaseSettings):
             registrar=self.registrar_id if self.registrar else "",
             in_cse_id=self.id if self.type is CseType.IN else "",
         )
+
+
+def outbound_rules(config: CseConfig) -> Rules:
+    """Where a CSE may send besides public addresses: what its configuration says, or what fits its profile."""
+    words = config.outbound
+    if not words:
+        listening = [split_address(address)[0] for address in (config.http, config.coap) if address]
+        only_here = all(is_loopback(host) for host in listening)
+        words = (LOOPBACK, PRIVATE) if config.insecure_dev else (LOOPBACK,) if only_here else ()
+    trusted = urlsplit(config.registrar)
+    if trusted.hostname:
+        # The operator named the registrar, so that is where it is.
+        host = f"[{trusted.hostname}]" if ":" in trusted.hostname else trusted.hostname
+        port = trusted.port or _PORTS.get(trusted.scheme, 0)
+        words = (*words, f"{host}:{port}" if port else host)
+    return parse_rules(words)
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from cse.bindings.outbound import Guard
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.status import Status
 from cse.polling import CHANNEL_ITSELF, PollingChannels
@@ -49,6 +50,7 @@ class Delivery:
         serve_local: serves a request that is for this CSE itself.
         own_id: CSE-ID of this CSE.
         tell: told of the answer to each notification that has a subject, or of None when there was none.
+        guard: decides which URLs may be sent to; None lets all pass.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Delivery:
         serve_local: Callable[[Request], Awaitable[Response]],
         own_id: str,
         tell: Callable[[Send, Response | None], None] = lambda send, answer: None,
+        guard: Guard | None = None,
     ) -> None:
         self._senders = senders
         self._serve_local = serve_local
         self._own_id = own_id
         self._tell = tell
+        self._guard = guard
         self._channels = PollingChannels()
         self._waiting_in_channels: set[asyncio.Task[None]] = set()
         self._queues: dict[str, deque[Send]] = {}
@@ -203,6 +207,8 @@ class Delivery:
                 reason = f"this CSE sends nothing over {url.partition('://')[0]!r}: that binding is off"
                 continue
             try:
+                if self._guard is not None and url in send.urls:
+                    self._guard.check_url(url)
                 return await sender.send(url, send)
             except Unreachable as error:
                 # Only a transport failure leads on to the next point of access.

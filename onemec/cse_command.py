@@ -66,6 +66,13 @@ def cse(
     ] = None,
     admin: Annotated[list[str] | None, typer.Option(help="Originator with full access (repeat).")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="AE-ID pattern that may register (repeat).")] = None,
+    outbound: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where to send besides public addresses (repeat): loopback, private, 192.168.1.0/24, host, host:port. "
+            "Default: loopback when only that is listened on; with --insecure-dev private networks too."
+        ),
+    ] = None,
     insecure_dev: Annotated[
         bool | None, typer.Option("--insecure-dev/--secure", help="Believe originators without credentials.")
     ] = None,
@@ -100,6 +107,7 @@ def cse(
         "profile": profile,
         "admin": tuple(admin) if admin else None,
         "allowed_originators": tuple(allow) if allow else None,
+        "outbound": tuple(outbound) if outbound else None,
         "insecure_dev": insecure_dev,
         "log_level": log_level,
     }

@@ -82,6 +82,11 @@ class CoapServer:
         self._port = listener.getsockname()[1]
 
     @property
+    def listening(self) -> tuple[str, int]:
+        """Host and port listened on."""
+        return self._host, self._port
+
+    @property
     def url(self) -> str:
         """Where this server is reached, e.g. ``coap://127.0.0.1:5683``."""
         host = f"[{self._host}]" if ":" in self._host else self._host

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import lru_cache
+from socket import gaierror
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -24,6 +25,7 @@ from cse.bindings.coap_message import (
     uint,
 )
 from cse.bindings.http_url import split_url
+from cse.bindings.outbound import Guard, Refused, pinned
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, ResponseType
 from cse.onem2m.status import Status
@@ -32,6 +34,7 @@ from cse.ports import Send, Unreachable
 if TYPE_CHECKING:
     import aiocoap
 
+_PORT = 5683
 _CONTINUE = code("2.31")
 _SUCCESS = range(2 << 5, 3 << 5)
 _ACK_TIMEOUT_S = 2.0
@@ -48,10 +51,12 @@ class CoapSender:
 
     Args:
         numbers: the option numbering of the receivers; there is no way to ask them.
+        guard: decides where datagrams may go; None lets all pass.
     """
 
-    def __init__(self, *, numbers: Numbering = NEW_NUMBERS) -> None:
+    def __init__(self, *, numbers: Numbering = NEW_NUMBERS, guard: Guard | None = None) -> None:
         self._numbers = numbers
+        self._guard = guard
         self._context: aiocoap.Context | None = None
         self._opening = asyncio.Lock()
 
@@ -76,6 +81,10 @@ class CoapSender:
             raise Unreachable(f"{target}: {error.debug}") from error
         except TimeoutError as error:
             raise Unreachable(f"{target}: no answer in {send.timeout_s:g} s") from error
+        except Refused as error:
+            raise Unreachable(f"{target}: {error}") from error
+        except gaierror as error:
+            raise Unreachable(f"{target}: this host name is unknown") from error
         except (OSError, ValueError) as error:
             raise Unreachable(f"{target}: {error}") from error
 
@@ -104,7 +113,8 @@ class CoapSender:
         try:
             context = await self._open_context()
             async with asyncio.timeout(timeout_s):
-                transfer = _Transfer(context, parts, send)
+                address = await pinned(self._guard, parts.hostname or "", parts.port or _PORT)
+                transfer = _Transfer(context, parts, address, send)
                 return await transfer.download(message, await transfer.upload(message))
         except TimeoutError:
             if unanswered:
@@ -136,14 +146,15 @@ class _Transfer:
     aiocoap would do this too, but takes an answer of any length.
     """
 
-    def __init__(self, context: aiocoap.Context, parts: SplitResult, send: Send) -> None:
+    def __init__(self, context: aiocoap.Context, parts: SplitResult, address: str, send: Send) -> None:
         self._context = context
         self._parts = parts
+        self._address = address
         self._timeout_s = send.timeout_s
         self._reply_bytes = _NOTIFICATION_REPLY_BYTES if send.exact_url else _MCC_REPLY_BYTES
 
     async def _once(self, message: Message) -> Message:
-        sent = _to_aiocoap(message, self._parts, self._timeout_s)
+        sent = _to_aiocoap(message, self._parts, self._address, self._timeout_s)
         answer = await self._context.request(sent, handle_blockwise=False).response
         return _from_aiocoap(answer)
 
@@ -191,6 +202,10 @@ class _Transfer:
         return replace(answer, payload=bytes(body))
 
 
+def _is_number(host: str) -> bool:
+    return ":" in host or not host.rstrip("0123456789.")
+
+
 def _coap_url(url: str) -> SplitResult:
     parts = urlsplit(url)
     if parts.scheme.lower() == "coaps":
@@ -219,14 +234,18 @@ def _response(answer: Message, send: Send) -> Response:
     return response
 
 
-def _to_aiocoap(message: Message, parts: SplitResult, timeout_s: float) -> aiocoap.Message:
+def _to_aiocoap(message: Message, parts: SplitResult, address: str, timeout_s: float) -> aiocoap.Message:
     from aiocoap import Message as AiocoapMessage
     from aiocoap.numbers.codes import Code
     from aiocoap.numbers.optionnumbers import OptionNumber
 
     tuning = _tuning(_retransmissions(timeout_s))
     sent = AiocoapMessage(code=Code(message.code), payload=message.payload, transport_tuning=tuning)
-    sent.set_request_uri(f"coap://{parts.netloc}")
+    # To the address that was decided on, whatever its name resolves to by now; the name goes along.
+    host = f"[{address}]" if ":" in address else address
+    sent.set_request_uri(f"coap://{host}:{parts.port}" if parts.port else f"coap://{host}")
+    if address != parts.hostname and not _is_number(parts.hostname or ""):
+        sent.opt.uri_host = parts.hostname
     for number, value in message.options:
         sent.opt.add_option(OptionNumber(number).create_option(decode=value))
     return sent

@@ -105,6 +105,11 @@ class HttpServer:
             cast(Any, self._asgi),
             http=cast(Any, self._guard.protocol),
             ws="none",
+    @property
+    def listening(self) -> tuple[str, int]:
+        """Host and port listened on."""
+        return self._host, self._port
+
             lifespan="off",
             interface="asgi3",
             log_config=None,

@@ -10,6 +10,7 @@ from yarl import URL
 
 from cse.bindings.http_codec import decode_response, encode_request
 from cse.bindings.http_url import split_url
+from cse.bindings.outbound import Guard, GuardedResolver, Refused
 from cse.onem2m.errors import BadRequest, CseError
 from cse.onem2m.primitives import Response
 from cse.onem2m.status import Status
@@ -27,12 +28,19 @@ class HttpSender:
         tls: verifies ``https`` targets; None for the system's certificates.
         connections_per_host: most connections to one host.
         connections: most connections in all.
+        guard: decides where connections may go; None lets all pass.
     """
 
     def __init__(
-        self, *, tls: ssl.SSLContext | None = None, connections_per_host: int = 8, connections: int = 100
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connections_per_host: int = 8,
+        connections: int = 100,
+        guard: Guard | None = None,
     ) -> None:
         self._tls = tls
+        self._guard = guard
         self._connections_per_host = connections_per_host
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
@@ -66,6 +74,8 @@ class HttpSender:
             raise Unreachable(f"{_shown(target)}: {error.debug}") from error
         except TimeoutError as error:
             raise Unreachable(f"{_shown(target)}: no answer in {send.timeout_s:g} s") from error
+        except Refused as error:
+            raise Unreachable(f"{_shown(target)}: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(f"{_shown(target)}: {_reason(error)}") from error
 
@@ -83,6 +93,8 @@ class HttpSender:
                     limit=self._connections,
                     limit_per_host=self._connections_per_host,
                     ssl=self._tls if self._tls is not None else True,
+                    resolver=None if self._guard is None else GuardedResolver(self._guard),
+                    socket_factory=None if self._guard is None else self._guard.socket,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
@@ -133,6 +145,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return f"the TLS certificate or handshake is refused ({error})"
     if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, Refused):
+            return str(error.os_error)
         return f"no connection ({error.os_error.strerror or error.os_error})"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before an answer came"

@@ -79,6 +79,7 @@ class MqttSender:
                 # dialect: the path is only the AE-ID (users.md, dialect 11)
                 self._note("AE-ID as path of an mqtt URL")
                 return Topic(codec.REQUEST, self._own, receiver, broker.serialisation).text(self._broker.prefix), None
+            self._check_own_words(broker.path)
             return broker.path, None
         if not send.receiver:
             raise BadRequest(f"{broker.address} names no topic, and the receiver is unknown: add the topic to the URL")
@@ -87,6 +88,16 @@ class MqttSender:
         topic = Topic(kind, self._own, codec.to_topic_level(send.receiver), type_)
         prefix = broker.prefix or (self._broker.prefix if self._is_own(broker) else "")
         return topic.text(prefix), topic
+
+    def _check_own_words(self, topic: str) -> None:
+        """Refuse a topic of the binding on which somebody else speaks, or where this entity would hear itself."""
+        _, found, rest = f"/{topic}".rpartition("/oneM2M/")
+        kind, originator, receiver = [*rest.split("/"), "", "", ""][:3]
+        if found and (kind != codec.REQUEST or originator != self._own or receiver == self._own):
+            raise BadRequest(
+                f"what this entity sends goes to /oneM2M/{codec.REQUEST}/{self._own}/<receiver>/json, or to a topic "
+                "outside /oneM2M/: the URL names the topic of somebody else"
+            )
 
     def _is_own(self, broker: BrokerUrl) -> bool:
         own = self._broker

@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 
 from cse.bindings import websocket_codec as codec
 from cse.bindings.media import JSON
+from cse.bindings.outbound import Guard, Refused, pinned
 from cse.bindings.websocket_connection import Upgrade, WebSocketConnection, WebSocketLimits
 from cse.bindings.websocket_link import WebSocketLink, is_deletion
 from cse.onem2m.addressing import shorten
@@ -60,6 +61,7 @@ class WebSocketBinding:
         believe_originators: a name in a handshake need not be proved (insecure-dev).
         tls: verifies ``wss`` targets; None for the system's certificates.
     """
+        guard: decides where connections may go; None lets all pass.
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class WebSocketBinding:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.lenient = lenient
+        guard: Guard | None = None,
         #: dialects met since the start, by name
         self.dialects: Counter[str] = Counter()
         self._serve = serve
@@ -89,6 +92,7 @@ class WebSocketBinding:
         self._links: set[WebSocketLink] = set()
         self._by_entity: dict[str, list[WebSocketLink]] = {}
         self._outward: dict[str, WebSocketLink] = {}
+        self._guard = guard
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._stopping = False
 
@@ -281,7 +285,9 @@ class WebSocketBinding:
             )
             origin = "" if self._own_id in codec.UNNAMED else self._own_id
             try:
-                await connect(link, target, serialisation, self._limits, origin=origin, tls=self._tls)
+                await connect(
+                    link, target, serialisation, self._limits, origin=origin, tls=self._tls, guard=self._guard
+                )
             except BaseException:
                 if self._outward.get(key) is link:
                     del self._outward[key]
@@ -335,10 +341,14 @@ async def connect(
     security = None if not uri.secure else (tls or ssl.create_default_context())
     try:
         async with asyncio.timeout(_CONNECT_S):
-            await asyncio.get_running_loop().create_connection(protocol, uri.host, uri.port, ssl=security)
+            address = await pinned(guard, uri.host, uri.port)
+            await asyncio.get_running_loop().create_connection(
+                protocol, address, uri.port, ssl=security, server_hostname=uri.host if security else None
+            )
     except TimeoutError as error:
         raise _failed(link, f"{_shown(url)}: no connection in {_CONNECT_S:g} s") from error
     except ssl.SSLError as error:
+    guard: Guard | None = None,
         raise _failed(link, f"{_shown(url)}: the TLS certificate or handshake is refused ({error})") from error
     except OSError as error:
         raise _failed(
@@ -349,6 +359,7 @@ async def connect(
             await link.settled.wait()
     except TimeoutError as error:
         link.close(codec.NORMAL, "no handshake")
+        guard: decides where it may go; None lets it pass.
         raise Unreachable(f"{_shown(url)}: no answer to the handshake in {limits.handshake_s:g} s") from error
     if not link.is_open:
         raise Unreachable(f"{_shown(url)}: {link.why_gone or 'the connection was refused'}")
@@ -372,6 +383,8 @@ def _split(url: str, default: str) -> tuple[str, str]:
 
     Raises:
         Unreachable: ``ct`` names a serialisation this CSE does not write.
+    except Refused as error:
+        raise _failed(link, f"{_shown(url)}: {error}") from error
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
