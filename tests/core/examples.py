@@ -117,6 +117,7 @@ class Example:
         update_refused: like ``refused`` for UPDATE.
         fleeting: attributes that an UPDATE may carry and that no answer shows.
         kept: attributes that null gives their default again.
+        single: there is one at a time.
     """
 
     body: Callable[[int], dict[str, Any]] = lambda number: {}
@@ -128,6 +129,7 @@ class Example:
     update_refused: Mapping[str, Status] = field(default_factory=dict)
     fleeting: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
+    single: bool = False
 
 
 _EVALUATED = {"optr": 3, "sbjt": "cni", "thld": 2}
@@ -233,7 +235,8 @@ EXAMPLES: dict[str, Example] = {
         update_values={"ontf": {"ontf": 3}},
         update_refused={"soe": _NOT_YET},
     ),
-    "pollingChannel": Example(originator=lambda number: "Cae", parent="cse-in/ae"),
+    "pollingChannel": Example(single=True, originator=lambda number: "Cae", parent="cse-in/ae"),
+    "policyDeletionRules": Example(single=True),
     # Without states there is nothing to enable or to begin with.
     "processManagement": Example(
         update_values={name: {name: [{"evc": _EVALUATED, "sri": "cse-in/container"}]} for name in ("atcos", "encos")},

@@ -23,8 +23,9 @@ from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.serialisation import dump_json, load_json
 from cse.onem2m.status import Status
-from cse.ports import Engine, Env, Outcome, Send, Settings, Steps
+from cse.ports import Engine, Env, Evaluation, Outcome, Send, Settings, Steps
 from cse.resources.registry import load_registry
+from cse.semantic_worker import evaluate
 
 #: the first instant of every world: 2026-11-22T12:00:00Z
 START_S = 1795348800.0
@@ -53,6 +54,7 @@ class World:
         self.answers: Callable[[Send], Response | None] = lambda send: Response(
             Status.OK, request_id=send.request.request_id
         )
+        self.evaluate: Callable[[Evaluation], Response | None] = evaluate
         prepare(self.cse, self.env())
         rebuild(self.cse, self.env())
 
@@ -154,9 +156,13 @@ class World:
         """What a binding calls."""
         outcome = self._drive(request)
         if outcome.ticket:
-            asyncio.run(self.store.durable(outcome.ticket))
+            self.settle(outcome.ticket)
         self.outbox.extend(outcome.outbox)
         return outcome.response
+
+    def settle(self, ticket: int) -> None:
+        """Wait for the disk: what is answered is kept."""
+        asyncio.run(self.store.durable(ticket))
 
     def _drive(self, request: Request) -> Outcome:
         return self._finish(handle(replace(request, binding=self.codec), self.cse, self.env()))
@@ -172,6 +178,9 @@ class World:
             if send.resume_at_s:
                 self.advance(max(0.0, send.resume_at_s - self.now))
                 answer = None
+                continue
+            if send.evaluation is not None:
+                answer = self.evaluate(send.evaluation)
                 continue
             self.sent.append(send)
             answer = self.answers(send)
