@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from pathlib import Path
 from cse.storage import statements as sql
 from cse.storage.errors import StoreOpenError
 from cse.storage.instance_ids import SEQUENCE_BITS
+
+_LOG = logging.getLogger(__name__)
 
 #: makes a connection from a path; tests give one that fails
 Connect = Callable[[str], sqlite3.Connection]
@@ -129,6 +132,21 @@ class Database:
                 f"storage {self.path} was written by a later release (schema {version}, this release knows "
                 f"{sql.SCHEMA_VERSION}): run that release, or give another path"
             )
+        if version < sql.SCHEMA_VERSION:
+            self._upgrade(version)
+
+    def _upgrade(self, version: int) -> None:
+        from cse.storage.migrations import upgrade_sqlite  # takes most of a second to import
+
+        _LOG.warning("storage %s: from schema %d to %d", self.path, version, sql.SCHEMA_VERSION)
+        try:
+            upgrade_sqlite(str(self.path), version)
+        except Exception as error:
+            words = " ".join(str(error).split())
+            raise StoreOpenError(
+                f"storage {self.path} cannot be brought from schema {version} to {sql.SCHEMA_VERSION} ({words}): "
+                "nothing was changed; make room on the disk, or run the earlier release"
+            ) from error
 
     def close(self) -> None:
         """Let go of the files; the log is copied into the database."""

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 #: SQLite counts its rows with INTEGER only
-_BIG = BigInteger().with_variant(Integer(), "sqlite")
+BIG = BigInteger().with_variant(Integer(), "sqlite")
+#: timestamps and names are compared byte by byte, whatever the language of the database
+TEXT = String().with_variant(String(collation="C"), "postgresql")
+BYTES = LargeBinary()
+#: a label may hold what text of PostgreSQL cannot, and be longer than its indexes take
+LABEL = String().with_variant(LargeBinary(), "postgresql")
 
 
 class Table(SQLModel, registry=registry()):
@@ -25,8 +30,8 @@ class Meta(Table, table=True):
 
     __tablename__: ClassVar[str] = "meta"
 
-    name: str = Field(primary_key=True)
-    value: str
+    name: str = Field(primary_key=True, sa_type=TEXT)
+    value: str = Field(sa_type=TEXT)
 
 
 class PlainRow(Table, table=True):
@@ -37,16 +42,16 @@ class PlainRow(Table, table=True):
 
     __tablename__: ClassVar[str] = "resource"
 
-    sequence: int = Field(primary_key=True, sa_type=_BIG)
-    ri: str
-    pi: str
-    rn: str
+    sequence: int = Field(primary_key=True, sa_type=BIG)
+    ri: str = Field(sa_type=TEXT)
+    pi: str = Field(sa_type=TEXT)
+    rn: str = Field(sa_type=TEXT)
     ty: int
-    root: str
-    body: bytes = Field(sa_type=LargeBinary)
-    internal: bytes | None = Field(default=None, sa_type=LargeBinary)
+    root: str = Field(sa_type=TEXT)
+    body: bytes = Field(sa_type=BYTES)
+    internal: bytes | None = Field(default=None, sa_type=BYTES)
     number: int | None = None
-    next: int | None = Field(default=None, sa_type=_BIG)
+    next: int | None = Field(default=None, sa_type=BIG)
 
 
 class InstanceRow(Table, table=True):
@@ -58,16 +63,16 @@ class InstanceRow(Table, table=True):
     __tablename__: ClassVar[str] = "instance"
     __table_args__ = (
         Index("instance_et", "et", sqlite_where=text("et IS NOT NULL"), postgresql_where=text("et IS NOT NULL")),
-        Index("instance_rn", "rn", sqlite_where=text("rn IS NOT NULL"), postgresql_where=text("rn IS NOT NULL")),
+        Index("instance_rn", "rn", "id", sqlite_where=text("rn IS NOT NULL"), postgresql_where=text("rn IS NOT NULL")),
     )
 
-    id: int = Field(primary_key=True, sa_type=_BIG)
-    rn: str | None = None
-    et: str | None = None
+    id: int = Field(primary_key=True, sa_type=BIG)
+    rn: str | None = Field(default=None, sa_type=TEXT)
+    et: str | None = Field(default=None, sa_type=TEXT)
     ty: int
-    root: str
-    body: bytes = Field(sa_type=LargeBinary)
-    internal: bytes | None = Field(default=None, sa_type=LargeBinary)
+    root: str = Field(sa_type=TEXT)
+    body: bytes = Field(sa_type=BYTES)
+    internal: bytes | None = Field(default=None, sa_type=BYTES)
 
 
 class LabelRow(Table, table=True):
@@ -76,9 +81,9 @@ class LabelRow(Table, table=True):
     __tablename__: ClassVar[str] = "instance_label"
     __table_args__ = (Index("instance_label_id", "id"), {"sqlite_with_rowid": False})
 
-    label: str = Field(primary_key=True)
-    sequence: int = Field(primary_key=True, sa_type=_BIG)
-    id: int = Field(sa_type=_BIG)
+    label: str = Field(primary_key=True, sa_type=LABEL)
+    sequence: int = Field(primary_key=True, sa_type=BIG)
+    id: int = Field(sa_type=BIG)
 
 
 class GarbageRow(Table, table=True):
@@ -86,5 +91,5 @@ class GarbageRow(Table, table=True):
 
     __tablename__: ClassVar[str] = "garbage"
 
-    low: int = Field(primary_key=True, sa_type=_BIG)
-    high: int = Field(sa_type=_BIG)
+    low: int = Field(primary_key=True, sa_type=BIG)
+    high: int = Field(sa_type=BIG)

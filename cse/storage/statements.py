@@ -5,8 +5,8 @@ Rows are tuples in the order of the columns here.
 
 from __future__ import annotations
 
-#: version of the tables; a store with a later one is not opened
-SCHEMA_VERSION = 1
+#: version of the tables; a store with an earlier one is brought up to it (``migrations``), one with a later one refused
+SCHEMA_VERSION = 2
 #: what the header of a store says to be recognised as ours: "onem"
 APPLICATION_ID = 0x6F6E656D
 
@@ -18,7 +18,7 @@ CREATE = (
     "CREATE TABLE instance (id INTEGER NOT NULL, rn VARCHAR, et VARCHAR, ty INTEGER NOT NULL, root VARCHAR NOT NULL, "
     "body BLOB NOT NULL, internal BLOB, PRIMARY KEY (id))",
     "CREATE INDEX instance_et ON instance (et) WHERE et IS NOT NULL",
-    "CREATE INDEX instance_rn ON instance (rn) WHERE rn IS NOT NULL",
+    "CREATE INDEX instance_rn ON instance (rn, id) WHERE rn IS NOT NULL",
     "CREATE TABLE instance_label (label VARCHAR NOT NULL, sequence INTEGER NOT NULL, id INTEGER NOT NULL, "
     "PRIMARY KEY (label, sequence)) WITHOUT ROWID",
     "CREATE INDEX instance_label_id ON instance_label (id)",
