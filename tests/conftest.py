@@ -1,10 +1,10 @@
-"""Fixtures for every test: real brokers on free ports, and the rule for tools that are not installed."""
+"""Fixtures for every test: real brokers and a real PostgreSQL on free ports, and the rule for tools that are not installed."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests import brokers
+from tests import brokers, postgres
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,19 @@ def broker_url(request: pytest.FixtureRequest) -> str:
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on."""
     return brokers.free_port()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.PostgresServer]:
+    """A real PostgreSQL, one for the whole session."""
+    server = postgres.PostgresServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.PostgresServer) -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    url = postgres_server.database()
+    yield url
+    postgres_server.drop(url)

@@ -13,7 +13,7 @@ from cse.storage.memory import MemoryStore
 
 __all__ = ["StoreOpenError", "open_store"]
 
-_FORMS = '"memory", "sqlite:///relative/path.db" or "sqlite:////absolute/path.db"'
+_FORMS = '"memory", "sqlite:///relative/path.db", "sqlite:////absolute/path.db" or "postgresql://user@host/database"'
 _SQLITE = "sqlite:///"
 
 
@@ -22,7 +22,7 @@ def open_store(url: str) -> Engine:
 
     Args:
         url: ``memory``, ``sqlite:///`` and a path relative to the working directory, or ``sqlite:////`` and the rest
-            of an absolute path.
+            of an absolute path; or ``postgresql://user:password@host:port/database``.
 
     Raises:
         StoreOpenError: the URL has another form, or the store cannot be opened. The message is one line and says what
@@ -30,8 +30,20 @@ def open_store(url: str) -> Engine:
     """
     if url in ("memory", "memory:", "memory://"):
         return MemoryStore()
+    if url.startswith(("postgresql://", "postgres://")):
+        return _open_postgresql(url)
     if not url.startswith(_SQLITE) or url == _SQLITE:
         raise StoreOpenError(f"storage {url!r} is not understood: give {_FORMS}")
     from cse.storage.sqlite import SqliteStore  # what only this engine needs takes 0.2 s to import
 
     return SqliteStore(Path(url.removeprefix(_SQLITE)))
+
+
+def _open_postgresql(url: str) -> Engine:
+    try:
+        from cse.storage.postgresql import PostgresStore  # an optional extra
+    except ImportError as error:
+        raise StoreOpenError(
+            f"storage on PostgreSQL needs psycopg ({error}): pip install 'onemec[postgresql]'"
+        ) from error
+    return PostgresStore(url)

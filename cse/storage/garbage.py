@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from collections.abc import Iterable
 
 from cse.storage import statements as sql
+from cse.storage.reader import Reader
 
 #: instances deleted with one commit
 _SLICE = 1000
@@ -33,7 +33,7 @@ class Garbage:
         """Add ranges that are in the table."""
         self._ranges.extend(ranges)
 
-    def delete_slice(self, connection: sqlite3.Connection) -> None:
+    def delete_slice(self, connection: Reader) -> None:
         """Delete the next slice within the open transaction; call ``sliced`` when it is committed."""
         self._cut = None
         if not self._ranges:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from asyncio import Future
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -85,9 +85,12 @@ class Group:
         self.saved = [plain_row(node) for node in self.changed.values() if node.alive]
         self.gone = [(sequence,) for sequence, node in self.changed.items() if not node.alive]
 
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Write everything into the transaction that is open on ``connection``."""
-        many = connection.executemany
+    def write(self, many: Callable[[str, Sequence[tuple[Any, ...]]], object]) -> None:
+        """Write everything into an open transaction.
+
+        Args:
+            many: runs one of ``cse.storage.statements`` for many rows.
+        """
         ranges = [(low, high) for low, high in self.ranges if high - low < SMALL_RANGE] + runs(self.deletes)
         if ranges:
             many(sql.DELETE_INSTANCES, ranges)
@@ -104,8 +107,9 @@ class Group:
             many(sql.INSERT_INSTANCE, sorted(self.rows.values(), key=itemgetter(0)))
         if self.internals:
             many(sql.SET_INTERNAL, [(internal, key) for key, internal in self.internals.items()])
-        if self.labels:
-            many(sql.INSERT_LABEL, [label for label in self.labels if label[2] in self.rows])
+        labels = [label for label in self.labels if label[2] in self.rows]
+        if labels:
+            many(sql.INSERT_LABEL, labels)
 
     def garbage(self) -> list[tuple[int, int]]:
         """The removed ranges that are too long to be deleted at once."""

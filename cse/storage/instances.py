@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -13,6 +13,7 @@ from cse.storage import statements as sql
 from cse.storage.group import Group, InstanceRow, instance_of, instance_row
 from cse.storage.indexes import Node, texts_of
 from cse.storage.instance_ids import SEQUENCE_BITS, instance_key
+from cse.storage.reader import Reader
 from cse.storage.series import Cache, Pending, Series
 
 _Item = tuple[int, "Resource | InstanceRow"]
@@ -22,29 +23,6 @@ _UNCHANGED: Any = object()
 
 #: what a cached resource takes up besides its content, in bytes
 _OVERHEAD_BYTES = 1500
-
-
-class Rows(Protocol):
-    """The rows a statement gives, in order."""
-
-    def fetchone(self) -> Any:
-        """The next row, or None."""
-
-    def fetchall(self) -> list[Any]:
-        """All other rows."""
-
-    def __iter__(self) -> Iterator[Any]:
-        """Row by row."""
-
-    def close(self) -> object:
-        """Nobody wants the rest."""
-
-
-class Reader(Protocol):
-    """Runs the reading statements of ``cse.storage.statements`` (a ``sqlite3.Connection`` is one)."""
-
-    def execute(self, statement: str, parameters: Any = (), /) -> Rows:
-        """Run a statement."""
 
 
 class Instances:

@@ -24,7 +24,8 @@ from cse.storage.garbage import Garbage
 from cse.storage.group import Group
 from cse.storage.indexes import Node
 from cse.storage.instance_ids import MAX_NUMBER, MAX_SEQUENCE, SEQUENCE_BITS, instance_key, instance_ri
-from cse.storage.instances import Instances, Reader
+from cse.storage.instances import Instances
+from cse.storage.reader import Reader
 from cse.storage.series import Cache, Series
 from cse.storage.tree import Tree
 

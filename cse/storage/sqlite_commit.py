@@ -47,7 +47,7 @@ class SqliteCommit(GroupCommit):
     def _write(self, group: Group) -> bool:
         if not self._open_transaction():
             return False
-        group.write(self._connection)
+        group.write(self._connection.executemany)
         if group.next_number != self._saved_number:
             self._connection.execute(sql.SET_META, ("next_number", str(group.next_number)))
         return True

@@ -12,9 +12,12 @@ from cse.storage import open_store
 from tests.storage import builders
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
-    engine = open_store("memory" if request.param == "memory" else f"sqlite:///{tmp_path}/cse.db")
+    if request.param == "postgresql":
+        engine = open_store(request.getfixturevalue("postgres_url"))
+    else:
+        engine = open_store("memory" if request.param == "memory" else f"sqlite:///{tmp_path}/cse.db")
     builders.root(engine)
     engine.begin()
     builders.add(engine, "cb", "cnt", "c")

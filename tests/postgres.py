@@ -1,0 +1,109 @@
+"""A real PostgreSQL for tests: `initdb` and `postgres` on a free port in a temporary folder, a database per test.
+
+The server refuses to run as root, so root runs it as the user that the Debian package `postgresql` makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.brokers import LOOPBACK, START_TIMEOUT_S, free_port, require_tool
+
+_USER = "postgres"
+
+
+class PostgresServer:
+    """One PostgreSQL server; call ``stop`` at the end.
+
+    Args:
+        safe: keep what is committed over a crash of the server too; without it tests are quicker.
+    """
+
+    def __init__(self, *, safe: bool = False) -> None:
+        initdb, self._postgres = require_tool("initdb"), require_tool("postgres")
+        self._safe = safe
+        self.folder = Path(tempfile.mkdtemp(prefix="onemec-pg-"))
+        self._as_user: dict[str, object] = {}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(_USER)
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self.port = free_port()
+        self._databases = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        subprocess.run(
+            [initdb, "-D", self.folder / "data", "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+            **self._as_user,  # type: ignore[call-overload]
+        )
+        self.start()
+
+    def url(self, database: str = "postgres") -> str:
+        """Where a database is, as ``--store`` takes it."""
+        return f"postgresql://{_USER}@{LOOPBACK}:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        self._process = subprocess.Popen(
+            [
+                *(self._postgres, "-D", self.folder / "data", "-p", str(self.port), "-h", LOOPBACK),
+                *("-k", self.folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
+                *(() if self._safe else ("-c", "fsync=off", "-c", "full_page_writes=off")),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            start_new_session=True,
+            **self._as_user,  # type: ignore[call-overload]
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url(), connect_timeout=2):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"PostgreSQL did not start (exit code {self._process.poll()})", pytrace=False)
+            time.sleep(0.02)
+
+    def crash(self) -> None:
+        """SIGKILL the server with all its processes: what a crash of it is to its clients."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def database(self) -> str:
+        """Make an empty database; returns its URL."""
+        self._databases += 1
+        name = f"d{self._databases}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")  # type: ignore[call-overload]
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is connected."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            name = url.rpartition("/")[2]
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+
+    def stop(self) -> None:
+        """End the server and remove its folder."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.crash()
+        shutil.rmtree(self.folder, ignore_errors=True)
