@@ -20,6 +20,7 @@ from mec_adapter.exposure import Exposure
 from mec_adapter.ipe import Ipe
 from mec_adapter.link import Link
 from mec_adapter.listener import Listener
+from mec_adapter.liveness import Liveness
 from mec_adapter.mapping import app_info, category, cse_services, iot_platform_info
 from mec_adapter.mirror import Mirror
 from mec_adapter.mp1.app_support import termination_of
@@ -29,7 +30,7 @@ from mec_adapter.mp1.service_mgmt import ACTIVE, INACTIVE, references_of
 from mec_adapter.mp1.types import JsonObject
 from mec_adapter.outbox import OutboxError
 from mec_adapter.own_services import Dialect
-from mec_adapter.profile import CseProfile, cse_app_id, cse_profile
+from mec_adapter.profile import CseProfile, cse_app_id, cse_profile, iot_platform_id
 from mec_adapter.status import AdapterStatus, ServiceStatus, SyncStatus
 
 _log = logging.getLogger("mec_adapter")
@@ -244,6 +245,8 @@ class Adapter:
         if first:
             self._begin_mp1(profile)
         elif changed and self._instance is not None:
+            if self._exposure is not None:
+                self._exposure.use(profile)
             self._instance.post(lifecycle.Changed())
 
     async def _watch_tree(self) -> None:
@@ -279,6 +282,8 @@ class Adapter:
         if mp1 is None:
             return
         callback = f"{self.url}/mec" if config.callbacks else ""
+        # After an outage the registry is to be right again within two heartbeat intervals.
+        longest_pause_s = max(1.0, config.heartbeat_s / 2) if config.heartbeat_s else 60.0
         self._exposure = Exposure(
             self._edge,
             mp1,
@@ -288,11 +293,14 @@ class Adapter:
             mode=config.ae_mode,
             expose=config.expose,
             own_name=config.ae_name,
-            silent_after_s=config.ae_silent_after_s,
-            callback=f"{callback}/ae" if callback else "",
-            audit_s=config.audit_s,
+            liveness=Liveness(self._edge, config.ae_silent_after_s, config.ae_probe_s, self._look.set),
             changed=self._services_changed,
-            deregister=config.deregister_when_stopping,
+            options=InstanceOptions(
+                callback=f"{callback}/ae" if callback else "",
+                audit_s=config.audit_s,
+                deregister=config.deregister_when_stopping,
+                longest_pause_s=longest_pause_s,
+            ),
         )
         self._instance = AppInstance(
             f"CSE {profile.cse_id}",
@@ -305,17 +313,23 @@ class Adapter:
                 availability={} if config.mirror else {"serCategories": [category(profile)]},
                 audit_s=config.audit_s,
                 also=self._register_platform,
-                before_end=self._sync.drain if self._sync is not None else None,
+                before_end=self._drain,
                 deregister=config.deregister_when_stopping,
+                longest_pause_s=longest_pause_s,
             ),
         )
         self._instance_task = asyncio.create_task(self._instance.run(), name="mp1")
         if config.mirror:
             self._ipe = Ipe(self._edge, config.ae_name, profile.cse_id)
-            own = iot_platform_info(profile, self._mapping)
-            own_id = own["iotPlatformId"] if own is not None else ""
-            mirror = Mirror(mp1, self._ipe, self._poll, config.poll_s, own_id, self._describe_instance)
+            mirror = Mirror(
+                mp1, self._ipe, self._poll, config.poll_s, iot_platform_id(profile), self._describe_instance
+            )
             self._run(mirror.run(), "mirror")
+
+    async def _drain(self, wind: lifecycle.Wind, seconds: float) -> None:
+        """Let what waits for the cloud go there before the end."""
+        if self._sync is not None:
+            await self._sync.drain(seconds)
 
     def _services_changed(self) -> None:
         if self._instance is not None:
@@ -368,12 +382,13 @@ class Adapter:
         else:
             self._poll.set()
         if self._ipe is not None:
-            self._run(self._keep_event(self._ipe, body), "event")
+            concerned = instance.state.app_id
+            self._run(self._keep_event(self._ipe, body, concerned), "event")
         return True
 
-    async def _keep_event(self, ipe: Ipe, body: JsonObject) -> None:
+    async def _keep_event(self, ipe: Ipe, body: JsonObject, app_id: str) -> None:
         with suppress(RequestFailed, Unreachable):
-            await ipe.event(body)
+            await ipe.event(body, app_id)
 
     def _describe_instance(self) -> JsonObject:
         state = self._instance.state if self._instance is not None else lifecycle.Lifecycle()

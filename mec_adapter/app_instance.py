@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from mec_adapter import lifecycle
 from mec_adapter.lifecycle import Action, Event, Failed, Lifecycle, Phase, Service, Tick, due, step
-from mec_adapter.mapping import app_id_of, transport_id_of
+from mec_adapter.mapping import AE_CATEGORY_ID, onem2m_of
 from mec_adapter.mp1 import app_support, service_mgmt
 from mec_adapter.mp1.app_support import AppInfo
 from mec_adapter.mp1.client import Mp1Client
@@ -24,11 +24,9 @@ from mec_adapter.mp1.errors import Mp1Error, Mp1Problem
 from mec_adapter.mp1.service_mgmt import ServiceInfo
 from mec_adapter.mp1.types import Api, JsonObject
 from mec_adapter.own_services import Dialect, OwnServices
+from mec_adapter.registration import ABSENT, Registration, Superseded, newer_elsewhere
 
 _log = logging.getLogger("mec_adapter.mp1")
-
-#: statuses that mean "this platform does not have that", not "no"
-_ABSENT = (404, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,10 @@ class InstanceOptions:
         availability: filteringCriteria of a subscription to service availability; None for no subscription.
         audit_s: how often the registry is compared with what it should hold.
         also: what else belongs in the registry; called with the appInstanceId at every comparison.
-        before_end: called with the seconds there are, after the services became INACTIVE and before they go.
+        before_end: called with the end that was asked for and the seconds there are, after the services became
+            INACTIVE and before they go.
         deregister: whether stopping removes services and registration.
+        longest_pause_s: between two attempts while the platform refuses or does not answer.
     """
 
     callback: str = ""
@@ -58,8 +58,9 @@ class InstanceOptions:
     availability: JsonObject | None = None
     audit_s: float = 30.0
     also: Callable[[str], Awaitable[None]] | None = None
-    before_end: Callable[[float], Awaitable[object]] | None = None
+    before_end: Callable[[lifecycle.Wind, float], Awaitable[object]] | None = None
     deregister: bool = True
+    longest_pause_s: float = 60.0
 
 
 @dataclass(slots=True)
@@ -102,8 +103,8 @@ class AppInstance:
         self._again: Action | None = None
         self._beating: set[asyncio.Task[None]] = set()
         self._known = _Known()
-        self._proposes = True
-        self.state = Lifecycle(audit_s=options.audit_s)
+        self._registration = Registration(client, options.given_id)
+        self.state = Lifecycle(audit_s=options.audit_s, longest_pause_s=options.longest_pause_s)
 
     def post(self, event: Event) -> None:
         """Tell the instance what happened; returns at once."""
@@ -164,6 +165,9 @@ class AppInstance:
     async def _carry_out(self, action: Action) -> None:
         try:
             self.post(await self._result(action))
+        except Superseded as newer:
+            _log.info("%s: %s: leaving the identity to it", self._name, newer)
+            self.post(lifecycle.Superseded(newer.cse_id))
         except Mp1Problem as error:
             self.post(Failed(str(error), error.status, error.retry_after_s))
         except Mp1Error as error:
@@ -194,71 +198,34 @@ class AppInstance:
 
     async def _register(self) -> str:
         self._known = _Known()
-        if self._options.given_id:
-            return self._options.given_id
-        info = self._wanted().info
-        proposed = info.get("appInstanceId", "") if self._proposes else ""
-        if proposed and await self._brought_up_to_date(proposed, info):
-            return proposed
-        if (earlier := await self._earlier_id()) and await self._brought_up_to_date(earlier, info):
-            return earlier
-        body = cast(AppInfo, {key: value for key, value in info.items() if key != "appInstanceId" or proposed})
-        try:
-            return self._id_of(await self._client.register(body))
-        except Mp1Problem as error:
-            if error.status in _ABSENT:
-                raise Mp1Problem(
-                    error.status, "the platform takes no registrations: give app_instance_id (MEC_APP_INSTANCE_ID)"
-                ) from error
-            if error.status != 400 or not proposed:
-                raise
-        # Some platforms insist on choosing the id themselves.
-        body.pop("appInstanceId")
-        app_id = self._id_of(await self._client.register(body))
-        self._proposes = False
-        return app_id
-
-    @staticmethod
-    def _id_of(registered: AppInfo) -> str:
-        return registered.get("appInstanceId", "")
-
-    async def _brought_up_to_date(self, app_id: str, info: AppInfo) -> bool:
-        """Whether the platform knows this registration of ours; if so it now says what is wanted."""
-        try:
-            known = await self._client.read_registration(app_id)
-        except Mp1Problem as error:
-            if error.status not in _ABSENT:
-                raise
-            return False
-        body = {**info, "appInstanceId": app_id}
-        shown = known.body if isinstance(known.body, dict) else {}
-        if any(shown.get(key) != value for key, value in body.items()):
-            await self._client.update_registration(app_id, cast(AppInfo, body))
-        return True
-
-    async def _earlier_id(self) -> str:
-        """The id an earlier run was given, told by a service of ours that the platform still lists."""
-        own = {transport_id_of(service) for service in self._wanted().services}
-        names = sorted({service["serName"] for service in self._wanted().services})
-        if not names:
-            return ""
-        for service in await self._client.services(ser_name=names):
-            if transport_id_of(service) in own:
-                return app_id_of(service)
-        return ""
+        wanted = self._wanted()
+        return await self._registration.register(wanted.info, wanted.services)
 
     # --- services --------------------------------------------------------------------------------------------
 
     async def _reconcile(self, app_id: str) -> Event:
-        services = await self._registry.reconcile(app_id, self._wanted().services)
+        services = await self._registry.reconcile(app_id, await self._ours(self._wanted().services))
         await self._subscribe(app_id)
         if self._options.also is not None:
             await self._options.also(app_id)
         return lifecycle.Reconciled(services)
 
+    async def _ours(self, wanted: tuple[ServiceInfo, ...]) -> tuple[ServiceInfo, ...]:
+        """The wanted services without those of AEs whose newest registration is at another CSE (mode ``service``)."""
+        of_aes = [service for service in wanted if onem2m_of(service).get("identity")]
+        if not of_aes or len(of_aes) == len(wanted):
+            return wanted
+        shown = await self._client.services(ser_category_id=AE_CATEGORY_ID)
+        return tuple(service for service in wanted if not newer_elsewhere(shown, [service]))
+
     async def _beat(self, service: Service) -> None:
+        """Send one heartbeat; an answer that takes half the interval comes too late."""
         try:
-            self.post(lifecycle.Beaten(service.key, await self._client.heartbeat(service.liveness_url)))
+            async with asyncio.timeout(service.interval_s / 2):
+                interval_s = await self._client.heartbeat(service.liveness_url)
+            self.post(lifecycle.Beaten(service.key, interval_s))
+        except TimeoutError:
+            self.post(lifecycle.BeatFailed(service.key, f"heartbeat of {service.name}: no answer"))
         except Mp1Problem as error:
             self.post(lifecycle.BeatFailed(service.key, f"heartbeat of {service.name}: {error}", error.status))
         except Mp1Error as error:
@@ -291,7 +258,7 @@ class AppInstance:
             try:
                 await self._subscribe_one(api, app_id, subscription)
             except Mp1Problem as error:
-                if error.status not in (*_ABSENT, 400):
+                if error.status not in (*ABSENT, 400):
                     raise
                 _log.info("%s: no subscription in %s (%s): polling instead", self._name, api.name, error)
 
@@ -326,14 +293,23 @@ class AppInstance:
                         await self._client.call_url("DELETE", href, (204, 200, 404))
                 else:
                     await self._client.deregister(app_id)
+        except Superseded as newer:
+            _log.info("%s: %s: leaving everything to it", self._name, newer)
         except TimeoutError:
             _log.warning("%s: the platform was not told of the end: it did not answer in time", self._name)
         except Mp1Error as error:
             _log.warning("%s: the platform was not told of the end: %s", self._name, error)
 
     async def _withdraw(self, app_id: str, wind: lifecycle.Wind) -> None:
-        """Services INACTIVE, what waits flushed, services removed."""
+        """Services INACTIVE, what waits flushed, services removed.
+
+        Raises:
+            Superseded: they are another CSE's by now.
+            Mp1Error: the platform refused, or did not answer.
+        """
         shown = await self._client.own_services(app_id)
+        if newer := newer_elsewhere(shown, self._wanted().services):
+            raise Superseded(newer)
         ours = {service.service_id for service in self.state.services}
         own = [service for service in shown if service.get("serInstanceId", "") in ours]
         for service in own:
@@ -342,6 +318,6 @@ class AppInstance:
                 with suppress(Mp1Problem):
                     await self._client.replace_service(app_id, service.get("serInstanceId", ""), body)
         if self._options.before_end is not None:
-            await self._options.before_end(wind.grace_s * 0.4)
+            await self._options.before_end(wind, wind.grace_s * 0.4)
         for service in own:
             await self._client.remove_service(app_id, service.get("serInstanceId", ""))

@@ -70,6 +70,8 @@ class AdapterConfig:
         ae_mode: what exposed AEs become: application instances, services of the CSE's, devices, or nothing.
         expose: ``flagged`` (label mec:expose), ``all`` or ``none``.
         ae_silent_after_s: an exposed AE without new data for this long is judged dead; 0 never judges.
+        ae_probe_s: how often an exposed AE with points of access is sent a notification, to see whether it answers; one
+            that does not is judged dead. 0 never sends one.
         heartbeat_s: proposed heartbeat interval; None offers no heartbeats.
         audit_s: how often the registry is compared with what it should hold.
         poll_s: how often services are read when no notification says that they changed.
@@ -98,6 +100,7 @@ class AdapterConfig:
     ae_mode: Literal["app", "service", "device", "none"] = "app"
     expose: Literal["flagged", "all", "none"] = "flagged"
     ae_silent_after_s: float = 0.0
+    ae_probe_s: float = 30.0
     heartbeat_s: int | None = 30
     audit_s: float = 30.0
     poll_s: float = 30.0

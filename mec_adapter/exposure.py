@@ -7,25 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
-from cse.client import Client, RequestFailed
+import orjson
+
+from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.errors import BadRequest
 from cse.onem2m.primitives import Operation, Request
 from cse.onem2m.status import Status
 from cse.onem2m.timestamps import parse_timestamp
 from mec_adapter import lifecycle
 from mec_adapter.app_instance import AppInstance, InstanceOptions, Wanted
+from mec_adapter.liveness import Liveness
 from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info
+from mec_adapter.mp1.app_support import NOTIFICATION_TYPE, AppInfo
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error
+from mec_adapter.mp1.iots import DeviceInfo
 from mec_adapter.mp1.service_mgmt import ServiceInfo
 from mec_adapter.own_services import Dialect
-from mec_adapter.profile import CseProfile, MappingOptions, ae_id
+from mec_adapter.profile import CseProfile, MappingOptions, ae_id, iot_platform_id
 from mec_adapter.status import ExposedStatus
 
 _log = logging.getLogger("mec_adapter.exposure")
@@ -62,11 +67,13 @@ class _Running:
     """An exposed AE with its application instance, or its device."""
 
     exposed: Exposed
+    info: AppInfo
+    services: tuple[ServiceInfo, ...]
     instance: AppInstance | None = None
     task: asyncio.Task[None] | None = None
     device_id: str = ""
     device_known: bool = False
-    services: tuple[ServiceInfo, ...] = field(default=())
+    device: DeviceInfo | None = None
 
 
 class Exposure:
@@ -76,16 +83,14 @@ class Exposure:
         edge: client at the edge CSE.
         mp1: client of the platform.
         profile: of the edge CSE.
-        options: of the mapping.
+        mapping: what the operator chose.
         dialect: of the platform.
         mode: what an AE becomes.
         expose: which AEs: ``flagged`` or ``all``.
         own_name: resourceName of the adapter's AE, which is never shown.
-        silent_after_s: without change for this long an AE is judged dead; 0 never judges.
-        callback: URL below which callbacks of the platform arrive, "" for none.
-        audit_s: how often each registry entry is compared.
+        liveness: judges whether AEs are alive.
         changed: called when the services returned by ``services`` are no longer the same.
-        deregister: whether stopping removes what was registered.
+        options: what the application instances of AEs have in common; below its callback those of the AEs are.
     """
 
     def __init__(
@@ -93,22 +98,19 @@ class Exposure:
         edge: Client,
         mp1: Mp1Client,
         profile: CseProfile,
-        options: MappingOptions,
+        mapping: MappingOptions,
         dialect: Dialect,
         *,
         mode: Literal["app", "service", "device", "none"],
         expose: Literal["flagged", "all", "none"],
         own_name: str,
-        silent_after_s: float,
-        callback: str,
-        audit_s: float,
+        liveness: Liveness,
         changed: Callable[[], None],
-        deregister: bool = True,
+        options: InstanceOptions,
     ) -> None:
-        self._edge, self._mp1, self._profile, self._options = edge, mp1, profile, options
+        self._edge, self._mp1, self._profile, self._mapping = edge, mp1, profile, mapping
         self._dialect, self._mode, self._expose, self._own_name = dialect, mode, expose, own_name
-        self._silent_after_s, self._callback, self._audit_s = silent_after_s, callback, audit_s
-        self._changed, self._deregister = changed, deregister
+        self._liveness, self._changed, self._options = liveness, changed, options
         self._running: dict[str, _Running] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -145,6 +147,10 @@ class Exposure:
         """The platform has lost its IoT registry: register the devices again with the next search."""
         for running in self._running.values():
             running.device_known = False
+
+    def use(self, profile: CseProfile) -> None:
+        """The CSE says something else of itself now: what is shown of its AEs follows with the next search."""
+        self._profile = profile
 
     # --- following -------------------------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ class Exposure:
         containers = [entry for entry in shown.get("m2m:cnt") or [] if isinstance(entry, Mapping)]
         active_at = max((_instant(entry.get("lt")) for entry in (attributes, *containers)), default=0.0)
         names = tuple(sorted(f"{path}/{entry.get('rn')}" for entry in containers))
-        alive = not self._silent_after_s or time.time() - active_at <= self._silent_after_s
+        alive = self._liveness.alive(attributes, path, active_at)
         return Exposed(attributes, path, names, active_at, alive)
 
     async def _follow(self, ri: str, exposed: Exposed) -> None:
@@ -205,25 +211,26 @@ class Exposure:
                 self._profile,
                 exposed.attributes,
                 exposed.path,
-                self._options,
+                self._mapping,
                 containers=exposed.containers,
                 alive=exposed.alive,
             )
         )
+        info = ae_app_info(self._profile, exposed.attributes, exposed.path, self._mapping)
         if running is None:
-            running = self._running[ri] = _Running(exposed, services=services)
+            running = self._running[ri] = _Running(exposed, info, services)
             await self._begin(ri, running)
             return
-        changed = services != running.services or _shown(exposed) != _shown(running.exposed)
+        changed = services != running.services or info != running.info
         if exposed.alive != running.exposed.alive:
             _log.info("%s is %s", exposed.path, "alive again" if exposed.alive else "silent")
-        running.exposed, running.services = exposed, services
-        if changed and running.instance is not None:
-            running.instance.post(lifecycle.Changed())
-        elif changed and self._mode == "service":
-            self._changed()
-        elif self._mode == "device" and not running.device_known:
+        running.exposed, running.services, running.info = exposed, services, info
+        if self._mode == "device":
             await self._register_device(running)
+        elif changed and running.instance is not None:
+            running.instance.post(lifecycle.Changed())
+        elif changed:
+            self._changed()
 
     async def _begin(self, ri: str, running: _Running) -> None:
         if self._mode == "service":
@@ -231,34 +238,75 @@ class Exposure:
         elif self._mode == "device":
             await self._register_device(running)
         else:
+            callback = f"{self._options.callback}/{ri}" if self._options.callback else ""
             running.instance = AppInstance(
                 f"AE {ae_id(self._profile, running.exposed.attributes)}",
                 self._mp1,
-                lambda: Wanted(
-                    ae_app_info(self._profile, running.exposed.attributes, running.exposed.path, self._options),
-                    running.services,
-                ),
+                lambda: Wanted(running.info, running.services),
                 self._dialect,
-                InstanceOptions(
-                    callback=f"{self._callback}/{ri}" if self._callback else "",
-                    audit_s=self._audit_s,
-                    deregister=self._deregister,
-                ),
+                replace(self._options, callback=callback, before_end=partial(self._tell, running)),
             )
             running.task = asyncio.create_task(running.instance.run(), name=f"expose {running.exposed.path}")
 
     async def _register_device(self, running: _Running) -> None:
-        info = device_info(self._profile, running.exposed.attributes, self._options)
+        """Register the device, or bring its registration up to date."""
         try:
-            running.device_id = await self._mp1.register_device(info)
-            running.device_known = True
+            info = await self._device(running)
+            if running.device_known and info != running.device:
+                await self._mp1.update_device(running.device_id, info)
+            elif not running.device_known:
+                running.device_id = await self._mp1.register_device(info)
+                running.device_known = True
+            running.device = info
         except Mp1Error as error:
+            running.device_known = False
             _log.warning("%s is not registered as a device: %s", running.exposed.path, error)
+
+    async def _device(self, running: _Running) -> DeviceInfo:
+        """The device an AE is, with what its node says when it names one (nodeLink)."""
+        ae = running.exposed.attributes
+        node: dict[str, Any] = {}
+        if ae.get("nl"):
+            with suppress(RequestFailed):
+                shown = await self._edge.request(Request(Operation.RETRIEVE, str(ae["nl"]), result_content=4))
+                content = shown.content.get("m2m:nod") if isinstance(shown.content, Mapping) else None
+                node = dict(content) if isinstance(content, Mapping) else {}
+        return device_info(self._profile, ae, self._mapping, node)
+
+    async def _tell(self, running: _Running, wind: lifecycle.Wind, seconds: float) -> None:
+        """Notify an AE of the end of its application instance; it has the time of its answer to finish."""
+        if not wind.action or running.instance is None:
+            return
+        word = {
+            "notificationType": NOTIFICATION_TYPE,
+            "operationAction": wind.action,
+            "maxGracefulTimeout": int(wind.grace_s),
+            "appInstanceId": running.instance.state.app_id,
+        }
+        instance = {"con": orjson.dumps(word).decode(), "cnf": "application/json:0"}
+        event = {
+            "nev": {"rep": {"m2m:cin": instance}, "net": 3},
+            "sur": f"{self._profile.name}/{self._own_name}/events",
+        }
+        request = Request(
+            Operation.NOTIFY,
+            running.exposed.path,
+            content={"m2m:sgn": event},
+            request_expiration=max(1, int(seconds * 1000)),
+        )
+        try:
+            answer = await self._edge.request(request, timeout_s=seconds)
+        except Unreachable as error:
+            _log.info("%s was not told of its termination: %s", running.exposed.path, error)
+            return
+        if not answer.status.is_success:
+            _log.info("%s was not told of its termination: %s", running.exposed.path, _debug(answer.content))
 
     # --- ending ----------------------------------------------------------------------------------------------
 
     def _end(self, running: _Running) -> None:
         """An AE is gone, or no longer flagged."""
+        self._liveness.forget(running.exposed.path)
         if running.instance is not None and running.task is not None:
             running.instance.post(lifecycle.StopRequested())
             self._ending.add(running.task)
@@ -271,26 +319,26 @@ class Exposure:
             self._changed()
 
     async def _remove_device(self, device_id: str) -> None:
-        if device_id:
-            with suppress(Mp1Error):
+        if not device_id:
+            return
+        with suppress(Mp1Error):
+            shown = (await self._mp1.read_device(device_id)).body
+            at = shown.get("requestedIotPlatformId") if isinstance(shown, dict) else None
+            if at == iot_platform_id(self._profile):  # else it has moved, and another CSE has registered it since
                 await self._mp1.remove_device(device_id)
 
     async def stop(self, timeout_s: float) -> None:
         """End everything that is shown."""
+        await self._liveness.stop()
         for ri in list(self._running):
             running = self._running.pop(ri)
-            if self._deregister or running.instance is not None:
+            if self._options.deregister or running.instance is not None:
                 self._end(running)
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=timeout_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-
-def _shown(exposed: Exposed) -> tuple[Any, ...]:
-    attributes = exposed.attributes
-    return tuple(str(attributes.get(name)) for name in ("apn", "api", "poa", "lbl", "rr", "srv", "or"))
 
 
 def _children(content: Any, root: str, kind: str) -> list[dict[str, Any]]:

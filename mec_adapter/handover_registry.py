@@ -49,16 +49,20 @@ async def claim(mp1: Mp1Client, edge: Edge, ae: Mapping[str, Any]) -> str:
 async def claim_exposed(mp1: Mp1Client, edge: Edge, ae_id: str) -> bool:
     """Claim an AE for its CSE if it is exposed (``mec:expose``); returns whether it is.
 
+    Where the adapter of that CSE has done so already, its registration, which has heartbeats, stays.
+
     Raises:
         Mp1Error: the platform refused, or did not answer.
         RequestFailed: the CSE has no such AE.
         Unreachable: the CSE did not answer.
     """
     ae = await edge.client.retrieve(ae_id)
-    if is_exposed(ae):
+    if not is_exposed(ae):
+        return False
+    offered = (await services_of_aes(mp1)).get(ae_identity(edge.profile, ae), [])
+    if offered != [edge.profile.cse_id]:
         await claim(mp1, edge, ae)
-        return True
-    return False
+    return True
 
 
 async def announce_cse(mp1: Mp1Client, profile: CseProfile) -> str:

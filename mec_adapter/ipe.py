@@ -182,15 +182,22 @@ class Ipe:
         await self._tree()
         await self._show("devices", list(devices))
 
-    async def event(self, notification: JsonObject) -> None:
+    async def event(self, notification: JsonObject, app_id: str = "") -> None:
         """Keep a MEC notification as it came.
+
+        Args:
+            notification: its body.
+            app_id: the application instance it was for, told by a label (``mec:app=<appInstanceId>``).
 
         Raises:
             RequestFailed: the CSE refused.
             Unreachable: nobody answered.
         """
         await self._tree()
-        await self._add("events", orjson.dumps(notification).decode())
+        labels = [f"mec:event={notification.get('notificationType', '')}"]
+        if app_id:
+            labels.append(f"mec:app={app_id}")
+        await self._add("events", orjson.dumps(notification).decode(), lbl=labels)
 
     # --- the tree --------------------------------------------------------------------------------------------
 
@@ -230,8 +237,8 @@ class Ipe:
             await self._add(place, content)
             self._shown[place] = content
 
-    async def _add(self, place: str, content: str) -> None:
-        await self._client.post(f"{self._root}/{place}", content, cnf=_JSON, rcn=0)
+    async def _add(self, place: str, content: str, **attributes: Any) -> None:
+        await self._client.post(f"{self._root}/{place}", content, cnf=_JSON, rcn=0, **attributes)
 
     async def _delete(self, to: str) -> None:
         try:

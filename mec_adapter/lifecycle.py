@@ -5,6 +5,8 @@
     INIT --registered--> REGISTERED --ready--> READY --reconciled--> SERVING --termination asked--> TERMINATING
       ^                                                                 |                               |
       +------------------------- the platform forgot us ----------------+                           TERMINATED
+
+YIELDED is where an AE's instance waits whose identity belongs to a newer registration at another CSE.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class Phase(StrEnum):
     REGISTERED = "REGISTERED"
     READY = "READY"
     SERVING = "SERVING"
+    YIELDED = "YIELDED"
     TERMINATING = "TERMINATING"
     TERMINATED = "TERMINATED"
     STOPPING = "STOPPING"
@@ -73,6 +76,7 @@ class Lifecycle:
         next_at: when the phase's own next step is due (a retry, or the audit while SERVING); None for never.
         trouble: what went wrong last, in words, "" when nothing is wrong.
         audit_s: how often the registry is compared with what it should hold.
+        longest_pause_s: between two attempts; pauses grow up to it.
     """
 
     phase: Phase = Phase.INIT
@@ -82,6 +86,11 @@ class Lifecycle:
     next_at: float | None = None
     trouble: str = ""
     audit_s: float = 30.0
+    longest_pause_s: float = _LONGEST_PAUSE_S
+
+    def fresh(self) -> Lifecycle:
+        """The state of the same instance before it was registered."""
+        return Lifecycle(audit_s=self.audit_s, longest_pause_s=self.longest_pause_s)
 
 
 # --- events ---------------------------------------------------------------------------------------------------
@@ -158,6 +167,13 @@ class BeatFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Superseded:
+    """The identity of the instance is registered at another CSE, and that is newer."""
+
+    cse_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TerminationRequested:
     """The platform asks the instance to end within ``grace_s`` seconds."""
 
@@ -178,6 +194,7 @@ Event = (
     | Failed
     | Beaten
     | BeatFailed
+    | Superseded
     | TerminationRequested
 )
 
@@ -289,18 +306,21 @@ def _failed(state: Lifecycle, event: Event, now: float, chance: float) -> Step:
     assert isinstance(event, Failed)
     if state.phase is not Phase.INIT and event.status in (401, 404, 410):
         # The platform does not know the instance any more: it lost its state, or a sandbox was recycled.
-        fresh = Lifecycle(audit_s=state.audit_s, failures=state.failures, trouble=event.reason)
+        fresh = replace(state.fresh(), failures=state.failures, trouble=event.reason)
         if state.failures == 0:
             return replace(fresh, failures=1), (Register(),)
         return _later(fresh, event, now, chance)
-    if state.phase in (Phase.READY, Phase.SERVING) and event.status == 403 and state.failures == 0:
+    if state.phase in (Phase.READY, Phase.SERVING) and event.status == 403:
         # Peers refuse everything until readiness is confirmed, also after they restarted.
-        return replace(state, phase=Phase.REGISTERED, failures=1, trouble=event.reason, next_at=None), (ConfirmReady(),)
+        again = replace(state, phase=Phase.REGISTERED, trouble=event.reason)
+        if state.failures == 0:
+            return replace(again, failures=1, next_at=None), (ConfirmReady(),)
+        return _later(again, event, now, chance)
     return _later(state, event, now, chance)
 
 
 def _later(state: Lifecycle, event: Failed, now: float, chance: float) -> Step:
-    pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(state.failures, 10)) * (0.5 + 0.5 * chance)
+    pause = min(state.longest_pause_s, _FIRST_PAUSE_S * 2.0 ** min(state.failures, 10)) * (0.5 + 0.5 * chance)
     pause = max(pause, event.retry_after_s or 0.0)
     return replace(state, failures=state.failures + 1, next_at=now + pause, trouble=event.reason), ()
 
@@ -349,6 +369,14 @@ def _beat_failed(state: Lifecycle, event: Event, now: float, chance: float) -> S
     return state, ()
 
 
+def _yield(state: Lifecycle, event: Event, now: float, chance: float) -> Step:
+    return replace(state.fresh(), phase=Phase.YIELDED, next_at=now + state.audit_s), ()
+
+
+def _claim(state: Lifecycle, event: Event, now: float, chance: float) -> Step:
+    return state.fresh(), (Register(),)
+
+
 def _terminate(state: Lifecycle, event: Event, now: float, chance: float) -> Step:
     assert isinstance(event, TerminationRequested)
     after = replace(state, phase=Phase.TERMINATING, next_at=None)
@@ -376,6 +404,7 @@ _TABLE: Mapping[tuple[Phase, type], Handler] = {
     (Phase.INIT, Tick): _start,
     (Phase.INIT, Registered): _registered,
     (Phase.INIT, Failed): _failed,
+    (Phase.INIT, Superseded): _yield,
     (Phase.INIT, StopRequested): _stop,
     (Phase.REGISTERED, Tick): _start,
     (Phase.REGISTERED, Ready): _ready,
@@ -385,6 +414,7 @@ _TABLE: Mapping[tuple[Phase, type], Handler] = {
     (Phase.READY, Tick): _start,
     (Phase.READY, Reconciled): _reconciled,
     (Phase.READY, Failed): _failed,
+    (Phase.READY, Superseded): _yield,
     (Phase.READY, TerminationRequested): _terminate,
     (Phase.READY, StopRequested): _stop,
     (Phase.SERVING, Tick): _serving_tick,
@@ -393,8 +423,12 @@ _TABLE: Mapping[tuple[Phase, type], Handler] = {
     (Phase.SERVING, Failed): _failed,
     (Phase.SERVING, Beaten): _beaten,
     (Phase.SERVING, BeatFailed): _beat_failed,
+    (Phase.SERVING, Superseded): _yield,
     (Phase.SERVING, TerminationRequested): _terminate,
     (Phase.SERVING, StopRequested): _stop,
+    (Phase.YIELDED, Tick): _claim,
+    (Phase.YIELDED, Changed): _claim,
+    (Phase.YIELDED, StopRequested): _stop,
     (Phase.TERMINATING, Done): _terminated,
     (Phase.TERMINATING, StopRequested): _stop,
     (Phase.TERMINATED, StopRequested): _stop,

@@ -308,6 +308,7 @@ def ae_services(
     specific: JsonObject = {
         "mapping": MAPPING,
         "identity": identity,
+        "registeredAt": ae.get("ct", ""),
         "aeId": ae_id(cse, ae),
         "api": ae.get("api", ""),
         "rn": ae.get("rn", ""),
@@ -353,10 +354,11 @@ def device_info(
         cse: its registrar.
         ae: its attributes.
         options: what the operator chose.
-        node: attributes of its ``<node>``.
+        node: attributes of its ``<node>``, with its child resources when they are known.
     """
     aei = ae_id(cse, ae)
     metadata = [{"key": "onem2m.aeId", "value": aei}, {"key": "onem2m.api", "value": str(ae.get("api", ""))}]
+    metadata += _device_metadata(node or {})
     info: DeviceInfo = {
         "deviceAuthenticationInfo": f"oneM2M:{aei}",
         "deviceId": str((node or {}).get("ni") or aei),
@@ -367,6 +369,16 @@ def device_info(
     if any(urlsplit(url).scheme in ("mqtt", "mqtts") for url in cse.poa):
         info["requestedUserTransportId"] = transport_id(cse, "mqtt", "JSON")
     return info
+
+
+def _device_metadata(node: Mapping[str, Any]) -> list[JsonObject]:
+    """What the [deviceInfo] of a node says: its label (a MAC address or EUI, mostly), manufacturer and model."""
+    listed = node.get("m2m:dvi") or ()
+    found = listed[0] if isinstance(listed, list) and listed else listed
+    if not isinstance(found, Mapping):
+        return []
+    names = {"dlb": "onem2m.deviceLabel", "man": "onem2m.manufacturer", "mod": "onem2m.deviceModel"}
+    return [{"key": key, "value": str(found[name])} for name, key in names.items() if found.get(name)]
 
 
 # --- comparing and recognising -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from mec_adapter.mapping import differs, onem2m_of, transport_id_of
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Problem
 from mec_adapter.mp1.service_mgmt import ServiceInfo
+from mec_adapter.registration import Superseded, newer_elsewhere
 
 _log = logging.getLogger("mec_adapter.mp1")
 
@@ -53,11 +54,15 @@ class OwnServices:
             services: all it should have.
 
         Raises:
+            Superseded: what is there belongs to a newer registration at another CSE.
             Mp1Error: something did not succeed; what was done stays.
         """
         wanted = {transport_id_of(service): service for service in services}
         kept: dict[str, Mapping[str, Any]] = {}
-        for shown in await self._client.own_services(app_id):
+        present = await self._client.own_services(app_id)
+        if newer := newer_elsewhere(present, services):
+            raise Superseded(newer)
+        for shown in present:
             key = transport_id_of(shown)
             if key in wanted and key not in kept:
                 kept[key] = shown

@@ -208,6 +208,14 @@ class Mp1Client:
         answer = await self.call(iots.API, iots.REGISTER_DEVICE, info)
         return answer.location.rstrip("/").rpartition("/")[2] or info["deviceId"]
 
+    async def read_device(self, device_id: str) -> Answer:
+        """One registered device with its ETag."""
+        return await self.call(iots.API, iots.READ_DEVICE, device_id=device_id)
+
+    async def update_device(self, device_id: str, info: iots.DeviceInfo) -> None:
+        """Replace the registration of a device."""
+        await self.call(iots.API, iots.UPDATE_DEVICE, info, device_id=device_id)
+
     async def devices(self) -> list[JsonObject]:
         """The registered devices that have a traffic rule."""
         return as_list((await self.call(iots.API, iots.DEVICES)).body)

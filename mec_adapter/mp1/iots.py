@@ -15,6 +15,7 @@ UPDATE_PLATFORM = Endpoint("PUT", "/registered_iot_platforms/{platform_id}", (20
 DEREGISTER_PLATFORM = Endpoint("DELETE", "/registered_iot_platforms/{platform_id}", (204, 200))
 DEVICES = Endpoint("GET", "/registered_devices", (200,), "DeviceInfo")
 REGISTER_DEVICE = Endpoint("POST", "/registered_devices", (201, 200), "DeviceInfo")
+READ_DEVICE = Endpoint("GET", "/registered_devices/{device_id}", (200,), "DeviceInfo")
 UPDATE_DEVICE = Endpoint("PUT", "/registered_devices/{device_id}", (200, 204), "DeviceInfo")
 DEREGISTER_DEVICE = Endpoint("DELETE", "/registered_devices/{device_id}", (204, 200))
 

@@ -252,7 +252,7 @@ def adapter_config(settings: dict[str, Any]) -> AdapterConfig:
 @contextlib.asynccontextmanager
 async def running_adapter(**settings: Any) -> AsyncIterator[Adapter]:
     """An adapter in this process for the time of a block; quick timers unless told otherwise."""
-    quick = {"originator": ADMIN, "discovery_s": 0.1, "poll_s": 0.3, "audit_s": 0.3, "heartbeat_s": 1}
+    quick = {"originator": ADMIN, "ae_probe_s": 0, "discovery_s": 0.1, "poll_s": 0.3, "audit_s": 0.3, "heartbeat_s": 1}
     adapter = Adapter(adapter_config({**quick, **settings}))
     await adapter.start()
     try:
