@@ -341,10 +341,14 @@ def _decode_filter(given: Any, lenient: bool, note: Note) -> dict[str, Any]:
     return criteria
 
 
+#: operations whose content is no resource; the core says what an attribute list in a DELETE is
+_WITHOUT_RESOURCE = (Operation.RETRIEVE, Operation.DELETE)
+
+
 def _separate_attribute_list(request: Request, lenient: bool, note: Note) -> None:
     """The content of a RETRIEVE is the list of the attributes wanted (TS-0004 clause 7.2.2.1)."""
     content = request.content
-    if request.operation is Operation.RETRIEVE and content is not None and content.keys() == {"m2m:atrl"}:
+    if request.operation in _WITHOUT_RESOURCE and content is not None and content.keys() == {"m2m:atrl"}:
         request.attribute_list = _texts("m2m:atrl", content["m2m:atrl"], lenient, note)
         request.content = None
 

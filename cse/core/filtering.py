@@ -138,7 +138,7 @@ def _compile(criteria: Mapping[str, Any], registry: Registry, store: Store) -> l
 
 def _condition(tag: str, value: Any, registry: Registry, store: Store) -> Test:
     if tag in _TIMES:
-        return _time_test(tag, value)
+        return _time_test(tag, value, store)
     if tag in _SIZES:
         return _size_test(tag, value)
     if tag in ("ty", "pty", "chty"):
@@ -171,11 +171,21 @@ _TIMES = {
 _SIZES = {"sts": ("st", True, 0), "stb": ("st", False, 0), "szb": ("cs", True, 1), "sza": ("cs", False, 0)}
 
 
-def _time_test(tag: str, value: Any) -> Test:
+def _time_test(tag: str, value: Any, store: Store) -> Test:
     if not isinstance(value, str):
         raise BadRequest(f"filter {tag!r} must be a timestamp YYYYMMDDThhmmss")
     name, before = _TIMES[tag]
     bound = normalise_timestamp(value)
+    if name == "et":
+
+        def expires(resource: Resource) -> bool:
+            expiry = resource.attributes.get("et")
+            if expiry is None and resource.pi:  # an instance without one lives as long as its parent
+                parent = store.get(resource.pi)
+                expiry = parent.attributes.get("et") if parent is not None else None
+            return expiry is not None and (expiry < bound if before else expiry >= bound)
+
+        return expires
     if before:
         return lambda resource: name in resource.attributes and resource.attributes[name] < bound
     return lambda resource: name in resource.attributes and resource.attributes[name] >= bound
