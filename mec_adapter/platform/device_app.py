@@ -49,8 +49,7 @@ async def app_list(
 @router.post("/app_contexts", status_code=201, response_model=AppContext, responses=with_body())
 async def create_context(request: Request, platform: PlatformDep, body: AppContext) -> Response:
     """Give a device application the running instance of an application; nothing is instantiated for it."""
-    if body.callbackReference is not None:
-        platform.check_callback(body.callbackReference)
+    platform.check_callback(body.callbackReference)
     owner, env = platform.client_of(request), platform.env(request)
     context = platform.device_apps.create(body.document(), platform.registry.apps, owner, env)
     return created(context, f"{api_root(request, platform, API)}/app_contexts/{context['contextId']}")
@@ -59,8 +58,7 @@ async def create_context(request: Request, platform: PlatformDep, body: AppConte
 @router.put("/app_contexts/{contextId}", status_code=204, response_model=None, responses=with_body())
 async def change_context(request: Request, platform: PlatformDep, context_id: ContextId, body: AppContext) -> Response:
     """Change callbackReference or location of a context."""
-    if body.callbackReference is not None:
-        platform.check_callback(body.callbackReference)
+    platform.check_callback(body.callbackReference)
     platform.device_apps.change(context_id, body.document(), platform.client_of(request))
     return no_content()
 

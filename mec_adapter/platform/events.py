@@ -49,6 +49,12 @@ class Delivery:
 Event = ServiceChanged | TerminationStarted | SubscriptionEnded | Delivery
 
 
+def notification_type(body: JsonObject) -> str:
+    """Return the type of a notification, wrapped (as MEC 013 has it) or not; empty for those without one (CAPIF)."""
+    inner = next(iter(body.values()), None) if len(body) == 1 else None
+    return str((inner if isinstance(inner, dict) else body).get("notificationType", ""))
+
+
 class Timed(Protocol):
     """A part of the platform's state that time changes."""
 

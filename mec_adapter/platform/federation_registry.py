@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mec_adapter.platform.config import PlatformConfig
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.events import Event
-from mec_adapter.platform.pattern_subscriptions import PatternSubscriptions, delivery
+from mec_adapter.platform.pattern_subscriptions import PatternSubscriptions
 from mec_adapter.platform.problems import Conflict, Forbidden, NotFound
 
 SYSTEM = "mec_system"
@@ -122,7 +122,7 @@ class Federation:
     def _updated(self, info: JsonObject) -> list[Event]:
         body = {"notificationType": "SystemUpdateNotification", "updatedSystemInfo": [info]}
         return [
-            delivery(record, body)
+            self.subscriptions.notification(record, body)
             for record in self.subscriptions.every()
             if info["systemId"] in (record["body"].get("systemId") or (info["systemId"],))
         ]

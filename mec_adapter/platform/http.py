@@ -13,6 +13,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from mec_adapter.platform.problems import BadRequest, PreconditionFailed, Problem, problem_details
 from mec_adapter.platform.validation import explain
@@ -242,7 +243,7 @@ def check_if_match(request: Request, representation: Any) -> None:
         )
 
 
-def problem_response(request: Request, problem: Problem) -> Response:
+def problem_response(request: HTTPConnection, problem: Problem) -> Response:
     """Return a Problem as `application/problem+json`."""
     details = {**problem_details(problem.status, problem.detail, request.url.path), **problem.members}
     return Response(orjson.dumps(details), problem.status, problem.headers, PROBLEM_TYPE)

@@ -1,4 +1,4 @@
-"""Location API, `location/v2`, from a simulated map: queries, user and zone event subscriptions [MEC 013 clause 7]."""
+"""Location API, `location/v2`, from a simulated map: queries; users, zones, areas and distances watched [MEC 013 7]."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -11,9 +11,14 @@ from mec_adapter.platform.dependencies import PlatformDep, api_root, errors, lis
 from mec_adapter.platform.documents import JsonObject
 from mec_adapter.platform.environment import time_stamp
 from mec_adapter.platform.http import PlatformRoute, answer, check_if_match, created, entity_tag, no_content
+from mec_adapter.platform.location_geometry import distance_m
 from mec_adapter.platform.location_models import (
     AccessPointInfoBody,
     AccessPointListBody,
+    AreaSubscriptionBody,
+    AreaSubscriptionPost,
+    DistanceSubscriptionBody,
+    DistanceSubscriptionPost,
     NotificationSubscriptionListBody,
     Placement,
     TerminalDistanceBody,
@@ -25,7 +30,7 @@ from mec_adapter.platform.location_models import (
     ZoneSubscriptionBody,
     ZoneSubscriptionPost,
 )
-from mec_adapter.platform.location_registry import SIMULATED, AccessPoint, distance_m
+from mec_adapter.platform.location_registry import SIMULATED, AccessPoint
 from mec_adapter.platform.pattern_subscriptions import PatternSubscription, PatternSubscriptions, shown
 from mec_adapter.platform.problems import BadRequest
 from mec_adapter.platform.shell import Platform
@@ -62,18 +67,6 @@ def _point(platform: Platform, root: str, point: AccessPoint) -> JsonObject:
         "numberOfUsers": len(users),
         "locationInfo": point.place(),
         "resourceURL": f"{zone}/accessPoints/{quote(point.access_point_id, safe='')}",
-    }
-
-
-def _user(platform: Platform, root: str, user: JsonObject) -> JsonObject:
-    return {
-        "address": user["address"],
-        "accessPointId": user["accessPointId"],
-        "zoneId": user["zoneId"],
-        "resourceURL": f"{root}/queries/users?address={quote(user['address'], safe='')}",
-        "timestamp": time_stamp(user["since"]),
-        "locationInfo": platform.location.place_of(user).place(),
-        "ancillaryInfo": SIMULATED,
     }
 
 
@@ -125,7 +118,7 @@ async def list_users(
     root = api_root(request, platform, API)
     wanted = {"zoneId": listed(zoneId), "accessPointId": listed(accessPointId), "address": listed(address)}
     users = [
-        _user(platform, root, user)
+        platform.location.user_info(user, root)
         for user in platform.location.users()
         if all(not values or user[name] in values for name, values in wanted.items())
     ]
@@ -182,8 +175,9 @@ def _subscription_routes(
         platform.check_callback(body.callbackReference)
         root, env = collection(request, platform), platform.env(request)
         record, events = kind(platform).add(body.document(), root, platform.client_of(request), env)
-        platform.publish(events)
-        return created({wrapper: shown(record, root)}, f"{root}/{record['id']}")
+        platform.publish([*events, *platform.location.immediate(record, env)])
+        body_shown = {wrapper: shown(record, root)}
+        return created(body_shown, f"{root}/{record['id']}", {"ETag": entity_tag(body_shown)})
 
     async def read_subscription(request: Request, platform: PlatformDep, subscription_id: SubscriptionId) -> Response:
         record = kind(platform).find(subscription_id, platform.client_of(request))
@@ -198,7 +192,8 @@ def _subscription_routes(
         check_if_match(request, {wrapper: shown(kind(platform).find(subscription_id, owner), root)})
         record, events = kind(platform).replace(subscription_id, body.document(), owner, platform.env(request))
         platform.publish(events)
-        return answer({wrapper: shown(record, root)})
+        body_shown = {wrapper: shown(record, root)}
+        return answer(body_shown, headers={"ETag": entity_tag(body_shown)})
 
     async def unsubscribe(request: Request, platform: PlatformDep, subscription_id: SubscriptionId) -> Response:
         platform.publish(kind(platform).drop(subscription_id, platform.client_of(request)))
@@ -230,6 +225,20 @@ _subscription_routes(
     ZoneSubscriptionPost,
     ZoneSubscriptionBody,
     lambda platform: platform.location.zone_subscriptions,
+)
+_subscription_routes(
+    "area",
+    "userAreaSubscription",
+    AreaSubscriptionPost,
+    AreaSubscriptionBody,
+    lambda platform: platform.location.area_subscriptions,
+)
+_subscription_routes(
+    "distance",
+    "userDistanceSubscription",
+    DistanceSubscriptionPost,
+    DistanceSubscriptionBody,
+    lambda platform: platform.location.distance_subscriptions,
 )
 
 

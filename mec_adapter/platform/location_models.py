@@ -1,11 +1,11 @@
 """Data types of the location API; on this API bodies are wrapped, as its descriptions and clients have it [MEC 013]."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from mec_adapter.platform.pattern_subscriptions import PatternSubscription
-from mec_adapter.platform.wire import SelfLinks, SubscriptionRef, Text, TimeStamp, Wire
+from mec_adapter.platform.wire import SelfLinks, SubscriptionRef, Text, TimeStamp, UInt32, Wire, present, whole
 
 LocationEvent = Literal["ENTERING_AREA_EVENT", "LEAVING_AREA_EVENT"]
 
@@ -117,10 +117,18 @@ class TerminalDistanceBody(Wire):
 
 
 class UserEventPara(Wire):
-    """Where an event has to happen to be of interest [MEC 013 6.5.15]."""
+    """Where an event has to happen to be of interest: a zone, or some access points [MEC 013 6.5.5]."""
+
+    model_config = ConfigDict(json_schema_extra={"not": present(zoneId="string", accessPointList="array")})
 
     zoneId: Text | None = None
     accessPointList: list[Text] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.zoneId is not None and self.accessPointList is not None:
+            raise ValueError("has both zoneId and accessPointList; send one of them")
+        return self
 
 
 class UserSubscriptionPost(PatternSubscription):
@@ -169,6 +177,115 @@ class ZoneSubscriptionBody(Wire):
     """A subscription to the users of one zone, wrapped."""
 
     zoneLocationEventSubscription: ZoneSubscription
+
+
+class Point(Wire):
+    """A place in degrees [MEC 013 6.5.8]."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+
+def _when_shape(shape: int, most: int, more: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema for "an area of this shape has so many points, and more"."""
+    points = {"minItems": 1 if shape == 1 else 3, "maxItems": most}
+    then = {**more, "properties": {"points": points, **more.get("properties", {})}}
+    return {"if": {"properties": {"shape": {"const": shape}}}, "then": then}
+
+
+class AreaInfo(Wire):
+    """An area: a circle (shape 1: one point, radius in metres) or a polygon (2: 3 to 15 points) [MEC 013 6.5.7]."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                _when_shape(1, 1, {"required": ["radius"], "properties": {"radius": {"type": "integer"}}}),
+                _when_shape(2, 15, {}),
+            ]
+        }
+    )
+
+    shape: Annotated[Literal[1, 2], whole]
+    points: Annotated[list[Point], Field(min_length=1, max_length=15)]
+    radius: UInt32 | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_shape(self) -> Self:
+        if self.shape == 1 and (len(self.points) != 1 or self.radius is None):
+            raise ValueError("is a circle (shape 1); send one point, and radius in metres")
+        if self.shape == 2 and len(self.points) < 3:
+            raise ValueError("is a polygon (shape 2); send 3 to 15 points")
+        return self
+
+
+Metres = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Addresses = Annotated[list[Text], Field(min_length=1, max_length=100)]
+
+
+class AreaSubscriptionPost(PatternSubscription):
+    """A subscription to users that enter or leave an area, as sent [MEC 013 6.3.8]."""
+
+    wrappers: ClassVar[tuple[str, ...]] = ("userAreaSubscription", "UserAreaSubscription")
+
+    subscriptionType: Literal["UserAreaSubscription"]
+    clientCorrelator: Text | None = None
+    addressList: Addresses
+    areaDefine: AreaInfo
+    trackingAccuracy: Metres
+    locationEventCriteria: Annotated[list[LocationEvent], Field(max_length=2)] | None = None
+    reportingLocationReq: bool | None = None
+
+
+class DistanceSubscriptionPost(PatternSubscription):
+    """A subscription to the distance between users in metres, as sent [MEC 013 6.3.9]."""
+
+    wrappers: ClassVar[tuple[str, ...]] = ("userDistanceSubscription", "UserDistanceSubscription")
+    model_config = ConfigDict(
+        json_schema_extra={
+            **PatternSubscription.model_config["json_schema_extra"],  # type: ignore[dict-item]
+            "if": {"not": {"required": ["referenceAddress"], "properties": {"referenceAddress": {"minItems": 1}}}},
+            "then": {"properties": {"monitoredAddress": {"minItems": 2}}},
+        }
+    )
+
+    subscriptionType: Literal["UserDistanceSubscription"]
+    clientCorrelator: Text | None = None
+    monitoredAddress: Addresses
+    referenceAddress: Annotated[list[Text], Field(max_length=100)] | None = None
+    distance: Metres
+    trackingAccuracy: Metres
+    criteria: Literal["AllWithinDistance", "AnyWithinDistance", "AllBeyondDistance", "AnyBeyondDistance"]
+    checkImmediate: bool
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> Self:
+        if not self.referenceAddress and len(self.monitoredAddress) < 2:
+            raise ValueError("has one monitoredAddress and no referenceAddress; a distance needs two users")
+        return self
+
+
+class AreaSubscription(AreaSubscriptionPost):
+    """A subscription to users that enter or leave an area, as answered."""
+
+    links: SelfLinks = Field(alias="_links")
+
+
+class AreaSubscriptionBody(Wire):
+    """A subscription to users that enter or leave an area, wrapped."""
+
+    userAreaSubscription: AreaSubscription
+
+
+class DistanceSubscription(DistanceSubscriptionPost):
+    """A subscription to the distance between users, as answered."""
+
+    links: SelfLinks = Field(alias="_links")
+
+
+class DistanceSubscriptionBody(Wire):
+    """A subscription to the distance between users, wrapped."""
+
+    userDistanceSubscription: DistanceSubscription
 
 
 class NotificationSubscriptionList(Wire):

@@ -1,19 +1,20 @@
 """Simulated users on a simulated map of zones, and who is told when they move; pure [MEC 013]."""
 
-import math
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mec_adapter.platform.config import ZoneConfig
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env, time_stamp
 from mec_adapter.platform.events import Event
-from mec_adapter.platform.pattern_subscriptions import PatternSubscriptions, delivery
+from mec_adapter.platform.location_geometry import criteria_hold, distance_m, is_inside
+from mec_adapter.platform.pattern_subscriptions import PatternSubscriptions
 from mec_adapter.platform.problems import BadRequest, NotFound
 
 USER = "location_user"
 SIMULATED = "simulated"
-_EARTH_RADIUS_M = 6_371_008.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,16 @@ class LocationRegistry:
             for zone in zones
             for point in zone.access_points
         }
-        self.user_subscriptions = PatternSubscriptions(documents, "location_user_subscription")
-        self.zone_subscriptions = PatternSubscriptions(documents, "location_zone_subscription")
+        self.user_subscriptions = PatternSubscriptions(documents, "location_user_subscription", wrapped=True)
+        self.zone_subscriptions = PatternSubscriptions(documents, "location_zone_subscription", wrapped=True)
+        self.area_subscriptions = PatternSubscriptions(documents, "location_area_subscription", wrapped=True)
+        self.distance_subscriptions = PatternSubscriptions(documents, "location_distance_subscription", wrapped=True)
+        self.every_kind = (
+            self.user_subscriptions,
+            self.zone_subscriptions,
+            self.area_subscriptions,
+            self.distance_subscriptions,
+        )
 
     def zones(self) -> list[str]:
         """Return the ids of all zones."""
@@ -114,11 +123,9 @@ class LocationRegistry:
             "zoneId": point.zone_id,
             "since": env.now,
         }
+        held = self._holding()
         self._documents.keep(USER, address, user)
-        if before is not None and before["zoneId"] == point.zone_id:
-            return []
-        left = self._crossed(before, "LEAVING_AREA_EVENT", env) if before is not None else []
-        return left + self._crossed(user, "ENTERING_AREA_EVENT", env)
+        return self._zone_events(before, user, env) + self._area_events(before, user, env) + self._became(held, env)
 
     def drop_user(self, address: str, env: Env) -> list[Event]:
         """Take a user off the map and return the notifications that follow.
@@ -127,17 +134,112 @@ class LocationRegistry:
             NotFound: no such user on the map.
         """
         user = self.user(address)
+        held = self._holding()
         self._documents.drop(USER, address)
-        return self._crossed(user, "LEAVING_AREA_EVENT", env)
+        return self._zone_events(user, None, env) + self._area_events(user, None, env) + self._became(held, env)
+
+    def user_info(self, user: JsonObject, root: str) -> JsonObject:
+        """Return the UserInfo of a user [MEC 013 6.2.2].
+
+        Args:
+            user: as `user` returns it.
+            root: URI of the API.
+        """
+        return {
+            "address": user["address"],
+            "accessPointId": user["accessPointId"],
+            "zoneId": user["zoneId"],
+            "resourceURL": f"{root}/queries/users?address={quote(user['address'], safe='')}",
+            "timestamp": time_stamp(user["since"]),
+            "locationInfo": self.place_of(user).place(),
+            "ancillaryInfo": SIMULATED,
+        }
+
+    def immediate(self, record: JsonObject, env: Env) -> list[Event]:
+        """Return the notification of a new distance subscription that asks for one at once, and holds now."""
+        if record["body"].get("checkImmediate") and self._holds(record["body"]):
+            return [self._distance_event(record, env)]
+        return []
 
     def tick(self, now: float) -> list[Event]:
         """Remove subscriptions whose time is over."""
-        return self.user_subscriptions.tick(now) + self.zone_subscriptions.tick(now)
+        return [event for kind in self.every_kind for event in kind.tick(now)]
 
     def next_deadline(self) -> float | None:
         """Return when the next subscription ends, in seconds since 1970."""
-        deadlines = (self.user_subscriptions.next_deadline(), self.zone_subscriptions.next_deadline())
+        deadlines = (kind.next_deadline() for kind in self.every_kind)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def _zone_events(self, before: JsonObject | None, after: JsonObject | None, env: Env) -> list[Event]:
+        if before is not None and after is not None and before["zoneId"] == after["zoneId"]:
+            return []
+        left = self._crossed(before, "LEAVING_AREA_EVENT", env) if before is not None else []
+        return left + (self._crossed(after, "ENTERING_AREA_EVENT", env) if after is not None else [])
+
+    def _area_events(self, before: JsonObject | None, after: JsonObject | None, env: Env) -> list[Event]:
+        """Return what subscribers to areas hear of a move [MEC 013 6.4.8]."""
+        events: list[Event] = []
+        address = (after or before or {})["address"]
+        for record in self.area_subscriptions.every():
+            body = record["body"]
+            if address not in body["addressList"]:
+                continue
+            was, now_in = (
+                user is not None and is_inside(self._place(user), body["areaDefine"]) for user in (before, after)
+            )
+            event = "ENTERING_AREA_EVENT" if now_in else "LEAVING_AREA_EVENT"
+            if was == now_in or event not in (body.get("locationEventCriteria") or (event,)):
+                continue
+            notification: JsonObject = {
+                "notificationType": "UserAreaNotification",
+                "timeStamp": time_stamp(env.now),
+                "address": address,
+                "userLocationEvent": event,
+            }
+            if body.get("reportingLocationReq") and after is not None:
+                notification["locationInfo"] = self.place_of(after).place()
+            events.append(self.area_subscriptions.notification(record, notification))
+        return events
+
+    def _place(self, user: JsonObject) -> tuple[float, float]:
+        point = self.place_of(user)
+        return point.latitude, point.longitude
+
+    def _holds(self, body: JsonObject) -> bool:
+        """Whether the criterion of a distance subscription is true now; users off the map have no distance."""
+        places = {user["address"]: self._place(user) for user in self.users()}
+        monitored = body["monitoredAddress"]
+        pairs = itertools.product(monitored, body["referenceAddress"]) if body.get("referenceAddress") else None
+        distances = [
+            distance_m(places[one], places[other])
+            for one, other in pairs or itertools.combinations(monitored, 2)
+            if one != other and one in places and other in places
+        ]
+        return criteria_hold(body["criteria"], body["distance"], distances)
+
+    def _holding(self) -> set[str]:
+        return {record["id"] for record in self.distance_subscriptions.every() if self._holds(record["body"])}
+
+    def _became(self, held: set[str], env: Env) -> list[Event]:
+        """Return what subscribers hear whose criterion has become true since `held` was taken [MEC 013 6.4.9]."""
+        true_now = self._holding() - held
+        return [
+            self._distance_event(record, env)
+            for record in self.distance_subscriptions.every()
+            if record["id"] in true_now
+        ]
+
+    def _distance_event(self, record: JsonObject, env: Env) -> Event:
+        root = record["collection"].removesuffix("/subscriptions/distance")
+        users = [self.user_info(user, root) for user in self.users()]
+        monitored = [user for user in users if user["address"] in record["body"]["monitoredAddress"]]
+        body = {
+            "notificationType": "UserDistanceNotification",
+            "timeStamp": time_stamp(env.now),
+            "monitoredUsers": {"user": monitored, "resourceURL": f"{root}/queries/users"},
+            "distanceEvent": record["body"]["criteria"],
+        }
+        return self.distance_subscriptions.notification(record, body)
 
     def _crossed(self, user: JsonObject, event: str, env: Env) -> list[Event]:
         body = {
@@ -150,10 +252,12 @@ class LocationRegistry:
         for record in self.user_subscriptions.every():
             if _user_wanted(record["body"], user, event):
                 own = {"notificationType": "UserLocationEventNotification", **body}
-                events.append(delivery(record, {**own, "accessPointId": user["accessPointId"]}))
+                own["accessPointId"] = user["accessPointId"]
+                events.append(self.user_subscriptions.notification(record, own))
         for record in self.zone_subscriptions.every():
             if _zone_wanted(record["body"], user, event):
-                events.append(delivery(record, {"notificationType": "ZoneLocationEventNotification", **body}))
+                own = {"notificationType": "ZoneLocationEventNotification", **body}
+                events.append(self.zone_subscriptions.notification(record, own))
         return events
 
 
@@ -173,10 +277,3 @@ def _zone_wanted(subscription: JsonObject, user: JsonObject, event: str) -> bool
         and event in (subscription.get("locationEventCriteria") or (event,))
         and user["address"] in (subscription.get("addressList") or (user["address"],))
     )
-
-
-def distance_m(first: tuple[float, float], second: tuple[float, float]) -> int:
-    """Return the distance of two places on the globe in metres; places are (latitude, longitude) in degrees."""
-    (lat1, lon1), (lat2, lon2) = ((math.radians(a), math.radians(b)) for a, b in (first, second))
-    half = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
-    return round(2 * _EARTH_RADIUS_M * math.asin(math.sqrt(half)))

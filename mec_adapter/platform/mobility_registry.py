@@ -3,7 +3,7 @@
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env, time_stamp
 from mec_adapter.platform.events import Event
-from mec_adapter.platform.pattern_subscriptions import PatternSubscriptions, delivery
+from mec_adapter.platform.pattern_subscriptions import PatternSubscriptions
 from mec_adapter.platform.problems import Forbidden, NotFound
 
 REGISTRATION = "mobility_registration"
@@ -75,7 +75,7 @@ class MobilityRegistry:
         if "targetAppInfo" in event:
             body["targetAppInfo"] = event["targetAppInfo"]
         return [
-            delivery(record, body)
+            self.subscriptions.notification(record, body)
             for record in self.subscriptions.every()
             if record["body"]["subscriptionType"] == "MobilityProcedureSubscription"
             and _concerns(record["body"]["filterCriteria"], event, serving)
@@ -97,7 +97,7 @@ class MobilityRegistry:
             "adjacentAppInfo": instances,
         }
         return [
-            delivery(record, body)
+            self.subscriptions.notification(record, body)
             for record in self.subscriptions.every()
             if record["body"]["subscriptionType"] == "AdjacentAppInfoSubscription"
         ]

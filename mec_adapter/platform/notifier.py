@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from mec_adapter.platform.config import NotificationPolicy
-from mec_adapter.platform.events import Delivery
+from mec_adapter.platform.events import Delivery, notification_type
 from mec_adapter.platform.outbound import AddressRule, CallbackRefused, check_uri, guarded_session
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Notifier:
         """Put a notification behind those of its subscription; returns at once."""
         queue = self._queues.setdefault(delivery.subscription_id, deque())
         if len(queue) >= self._policy.queue_length:
-            self._remember(queue.popleft(), 0, f"more than {self._policy.queue_length} notifications were waiting")
+            self.remember(queue.popleft(), 0, f"more than {self._policy.queue_length} notifications were waiting")
         queue.append(delivery)
         if delivery.subscription_id not in self._workers:
             task = asyncio.get_running_loop().create_task(self._work(delivery.subscription_id))
@@ -99,7 +99,7 @@ class Notifier:
             try:
                 status = await self._post(delivery)
             except CallbackRefused as refusal:
-                return self._remember(delivery, attempt, str(refusal))
+                return self.remember(delivery, attempt, str(refusal))
             except TimeoutError:
                 reason = f"no answer within {self._policy.timeout_s} s"
             except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -110,11 +110,11 @@ class Notifier:
                     return None
                 reason = f"the subscriber answered {status}"
                 if status < 500 and status not in _RETRY_STATUS:
-                    return self._remember(delivery, attempt, reason)
+                    return self.remember(delivery, attempt, reason)
             if attempt < self._policy.attempts:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, self._policy.longest_pause_s)
-        return self._remember(delivery, self._policy.attempts, reason)
+        return self.remember(delivery, self._policy.attempts, reason)
 
     async def _post(self, delivery: Delivery) -> int:
         self.check(delivery.callback)
@@ -136,8 +136,9 @@ class Notifier:
         """
         check_uri(callback, self._rule)
 
-    def _remember(self, delivery: Delivery, attempts: int, reason: str) -> None:
-        kind = str(delivery.body.get("notificationType", ""))
+    def remember(self, delivery: Delivery, attempts: int, reason: str) -> None:
+        """Put a notification that is given up on record."""
+        kind = notification_type(delivery.body)
         failure = DeliveryFailure(
             delivery.subscription_id, delivery.callback, kind, attempts, reason, int(self._wall_clock())
         )

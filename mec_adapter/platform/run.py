@@ -39,6 +39,8 @@ async def serve(config: PlatformConfig, ready: Callable[[str], None] | None = No
             timeout_graceful_shutdown=3,
             timeout_keep_alive=30,
             h11_max_incomplete_event_size=16_384,
+            ws_max_size=65_536,
+            ws_max_queue=4,
         )
         try:
             settings.load()

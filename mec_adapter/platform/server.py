@@ -22,6 +22,7 @@ from mec_adapter.platform import (
     location,
     management,
     mobility,
+    notifications,
     service_mgmt,
     status_page,
 )
@@ -46,6 +47,7 @@ _APIS: tuple[tuple[APIRouter, str], ...] = (
     (mobility.commands, ""),
     (location.commands, ""),
     (credentials.router, ""),
+    (notifications.router, ""),
     (status_page.router, ""),
 )
 
@@ -113,7 +115,10 @@ class _OnlyBelow:
             missing = NotFound(f"no resource has this path; all are below {self._prefix}")
             await problem_response(Request(scope), missing)(scope, receive, send)
             return
-        if scope["type"] == "http":
+        if scope["type"] == "websocket" and not str(scope["path"]).startswith(self._prefix + "/"):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] in ("http", "websocket"):
             scope = {**scope, "root_path": self._prefix}
         await self._app(scope, receive, send)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from mec_adapter.platform.authority import OPERATOR_SCOPE, Authority
 from mec_adapter.platform.config import PlatformConfig, is_loopback
@@ -25,9 +26,10 @@ from mec_adapter.platform.mobility_registry import MobilityRegistry
 from mec_adapter.platform.notifier import Notifier
 from mec_adapter.platform.outbound import CallbackRefused, address_rule
 from mec_adapter.platform.peers import Peers
-from mec_adapter.platform.problems import BadRequest, Forbidden, Problem
+from mec_adapter.platform.problems import BadRequest, Forbidden, NotFound, Problem
 from mec_adapter.platform.rate_limit import RateLimit
 from mec_adapter.platform.registry import Registry
+from mec_adapter.platform.socket_notifier import SocketNotifier
 from mec_adapter.platform.storage import Store, open_store
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +74,9 @@ class Platform:
         self._timed: tuple[Timed, ...] = (self.registry, self.mobility, self.location, self.federation)
         rule = address_rule(config.callback_networks, is_loopback(config.host))
         self.notifier = Notifier(config.notifications, rule, time.time)
+        self.sockets = SocketNotifier(
+            config.notifications.queue_length, lambda delivery, reason: self.notifier.remember(delivery, 0, reason)
+        )
         self.peers = Peers(rule, config.notifications.timeout_s)
         self.rate = RateLimit(config.requests_per_s, config.request_burst)
         self.can_store = True
@@ -127,7 +132,7 @@ class Platform:
             )
         return found
 
-    def admit(self, request: Request, scope: str) -> None:
+    def admit(self, request: HTTPConnection, scope: str) -> None:
         """Let a request in, or raise the Problem that says why not.
 
         Args:
@@ -148,7 +153,7 @@ class Platform:
         if scope and not self.config.insecure_dev:
             self._authorize(request, scope)
 
-    def _authorize(self, request: Request, scope: str) -> None:
+    def _authorize(self, request: HTTPConnection, scope: str) -> None:
         kind, _, credential = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not credential.strip():
             raise Problem(
@@ -168,25 +173,39 @@ class Platform:
         own = self.config.admin_token
         return own is not None and hmac.compare_digest(credential.encode(), own.encode())
 
-    def client_of(self, request: Request) -> str | None:
+    def client_of(self, request: HTTPConnection) -> str | None:
         """Return the client whose token the request carries, None when no tokens are asked for."""
         client: str | None = request.scope.get("mec_client")
         return client
 
-    def check_callback(self, uri: str, attribute: str = "callbackReference") -> None:
+    def check_callback(self, uri: str | None, attribute: str = "callbackReference") -> None:
         """Refuse a callback that could never be served.
 
         Args:
-            uri: where the platform is to call.
+            uri: where the platform is to call; None when it is not to.
             attribute: what the request calls it.
 
         Raises:
             BadRequest: it leads to an address that callbacks may not go to.
         """
+        if uri is None:
+            return
         try:
             self.notifier.check(uri)
         except CallbackRefused as refusal:
             raise BadRequest(f"attribute {attribute}: {refusal}; send a URI that may be called") from None
+
+    def socket_subscription(self, key: str) -> tuple[str, JsonObject]:
+        """Return the subscription whose notifications go over the WebSocket of this key, with the scope it needs.
+
+        Raises:
+            NotFound: there is none, or it is over.
+        """
+        for scope, subscriptions in (("amsi", (self.mobility.subscriptions,)), ("location", self.location.every_kind)):
+            for kind in subscriptions:
+                if (record := kind.of_socket(key)) is not None:
+                    return scope, record
+        raise NotFound("no subscription has this WebSocket; its websockNotifConfig names the one it has")
 
     def wall_clock(self) -> float:
         """Return the time of day in seconds since 1970, as the machine believes it."""
@@ -222,6 +241,9 @@ class Platform:
         for event in pending:
             if isinstance(event, SubscriptionEnded):
                 self.notifier.forget(event.subscription_id)
+                self.sockets.forget(event.subscription_id)
+            elif event.callback.startswith("ws"):
+                self.sockets.enqueue(event)
             else:
                 self.notifier.enqueue(event)
 
@@ -248,6 +270,7 @@ class Platform:
 
     async def close(self) -> None:
         """Stop sending and store what is left."""
+        self.sockets.close()
         await self.notifier.close()
         await self.peers.close()
         try:
@@ -266,7 +289,7 @@ class Platform:
             "insecureDev": self.config.insecure_dev,
             "applications": self.documents.count("app"),
             "services": self.documents.count("service"),
-            "notificationsDelivered": self.notifier.delivered,
-            "notificationsWaiting": self.notifier.waiting(),
+            "notificationsDelivered": self.notifier.delivered + self.sockets.delivered,
+            "notificationsWaiting": self.notifier.waiting() + self.sockets.waiting(),
             "notificationsFailed": len(self.notifier.failures),
         }

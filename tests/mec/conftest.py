@@ -102,7 +102,7 @@ class Subscriber:
 
     async def wait_for(self, count: int) -> list[Any]:
         """Return the notifications when at least `count` have come."""
-        async with asyncio.timeout(5), self.arrived:
+        async with asyncio.timeout(30), self.arrived:
             await self.arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 
@@ -116,7 +116,7 @@ class Subscriber:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Return when a condition holds, for what gives no event to wait for."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

@@ -1,4 +1,4 @@
-"""The MEC platform from the command line: federation of two, descriptors, restarts, limits, safe starts, status page."""
+"""The MEC platform from the command line: federation of two, descriptors, restarts, limits, starts, status page."""
 
 import contextlib
 import json

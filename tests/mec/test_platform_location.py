@@ -110,6 +110,28 @@ KINDS = [
         "zoneLocationEventSubscription",
         {"subscriptionType": "ZoneLocationEventSubscription", "zoneId": "zone-a"},
     ),
+    (
+        "area",
+        "userAreaSubscription",
+        {
+            "subscriptionType": "UserAreaSubscription",
+            "addressList": ["u1"],
+            "trackingAccuracy": 10.0,
+            "areaDefine": {"shape": 1, "points": [{"latitude": 43.738, "longitude": 7.424}], "radius": 100},
+        },
+    ),
+    (
+        "distance",
+        "userDistanceSubscription",
+        {
+            "subscriptionType": "UserDistanceSubscription",
+            "monitoredAddress": ["u1", "u2"],
+            "distance": 300.5,
+            "trackingAccuracy": 1.0,
+            "criteria": "AnyWithinDistance",
+            "checkImmediate": False,
+        },
+    ),
 ]
 
 
@@ -128,11 +150,11 @@ async def test_subscription_life(
     listed = (await mep.get(many)).body["notificationSubscriptionList"]
     assert listed["resourceURL"] == {"href": mep.url + many}
     assert listed["subscription"] == [{"href": own, "subscriptionType": body["subscriptionType"]}]
-    changed = {**sent, "locationEventCriteria": ["LEAVING_AREA_EVENT"]}
+    changed = {**sent, "clientCorrelator": "again"}
     assert (await mep.put(own, changed, headers={"If-Match": '"old"'})).status == 412
     answer = await mep.put(own, changed, headers={"If-Match": read.headers["ETag"]})
-    assert answer.body[wrapper]["locationEventCriteria"] == ["LEAVING_AREA_EVENT"]
-    assert (await mep.post(many, {**sent, "locationEventCriteria": ["SLEEPING"]})).status == 400
+    assert (answer.status, answer.body[wrapper]["clientCorrelator"]) == (200, "again")
+    assert (await mep.get(own)).headers["ETag"] == answer.headers["ETag"]
     assert (await mep.post(many, {**sent, "subscriptionType": "Other"})).status == 400
     assert (await mep.post(many, body)).status == 400
     assert (await mep.delete(own)).status == 204
@@ -151,7 +173,7 @@ async def test_moves_are_notified(mep: Mep, subscriber: Subscriber) -> None:
     for point in ("ap-a1", "ap-a2", "ap-b1"):  # within a zone nobody hears of it
         await put(mep, "u1", point)
     await put(mep, "u2", "ap-a1")
-    received = await subscriber.wait_for(3)
+    received = [entry["userLocationEventNotification"] for entry in await subscriber.wait_for(3)]
     assert [(entry["userLocationEvent"], entry["zoneId"], entry["accessPointId"]) for entry in received] == [
         ("ENTERING_AREA_EVENT", "zone-a", "ap-a1"),
         ("LEAVING_AREA_EVENT", "zone-a", "ap-a2"),
@@ -215,7 +237,7 @@ async def test_criteria(
     await put(mep, "u1", "ap-b1")
     await subscriber.wait_for(len(wanted))
     await put(mep, "end", "ap-b1")
-    received = await subscriber.wait_for(len(wanted) + 1)
+    received = [next(iter(entry.values())) for entry in await subscriber.wait_for(len(wanted) + 1)]
     found = [(entry["userLocationEvent"], entry["zoneId"]) for entry in received if entry["address"] != "end"]
     assert found == wanted
 
@@ -224,7 +246,8 @@ async def test_user_taken_off_the_map_leaves(mep: Mep, subscriber: Subscriber) -
     await put(mep, "u1", "ap-a1")
     await subscribe(mep, "zones", subscriber.url, subscriptionType="ZoneLocationEventSubscription", zoneId="zone-a")
     await mep.delete("/mep/v1/location_users/u1")
-    assert (await subscriber.wait_for(1))[0]["userLocationEvent"] == "LEAVING_AREA_EVENT"
+    (notification,) = await subscriber.wait_for(1)
+    assert notification["zoneLocationEventNotification"]["userLocationEvent"] == "LEAVING_AREA_EVENT"
 
 
 async def test_subscriptions_expire(start_mep: StartMep, clock: Clock, subscriber: Subscriber) -> None:
@@ -241,4 +264,120 @@ async def test_subscriptions_expire(start_mep: StartMep, clock: Clock, subscribe
         clock.now += 5
         await mep.platform.tick()
         assert (await mep.get(own)).status == 404
-        assert (await subscriber.wait_for(1))[0]["notificationType"] == "ExpiryNotification"
+        assert (await subscriber.wait_for(1))[0]["expiryNotification"]["notificationType"] == "ExpiryNotification"
+
+
+CIRCLE = {"shape": 1, "points": [{"latitude": 43.738, "longitude": 7.424}], "radius": 100}
+# around ap-b1, by its corners
+SQUARE = {
+    "shape": 2,
+    "points": [
+        {"latitude": 43.741, "longitude": 7.428},
+        {"latitude": 43.743, "longitude": 7.428},
+        {"latitude": 43.743, "longitude": 7.430},
+        {"latitude": 43.741, "longitude": 7.430},
+    ],
+}
+AREA = {"subscriptionType": "UserAreaSubscription", "addressList": ["u1"], "trackingAccuracy": 5, "areaDefine": CIRCLE}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, ["ENTERING_AREA_EVENT", "LEAVING_AREA_EVENT"]),
+        ({"areaDefine": SQUARE}, ["ENTERING_AREA_EVENT"]),
+        ({"locationEventCriteria": ["LEAVING_AREA_EVENT"]}, ["LEAVING_AREA_EVENT"]),
+        ({"addressList": ["somebody"]}, []),
+    ],
+)
+@pytest.mark.behaviour("OTH-6.05")
+async def test_users_that_enter_or_leave_an_area_are_notified(
+    mep: Mep, subscriber: Subscriber, changes: dict[str, Any], wanted: list[str]
+) -> None:
+    own = await subscribe(mep, "area", subscriber.url, **{**AREA, **changes, "reportingLocationReq": True})
+    for point in ("ap-a1", "ap-b1"):
+        await put(mep, "u1", point)
+    end = {**AREA, "addressList": ["end"]}
+    await subscribe(mep, "area", f"{subscriber.url}/end", **end)
+    await subscriber.wait_for(len(wanted))
+    await put(mep, "end", "ap-a1")
+    received = [entry["userAreaNotification"] for entry in await subscriber.wait_for(len(wanted) + 1)][: len(wanted)]
+    assert [entry["userLocationEvent"] for entry in received] == wanted
+    for entry in received:
+        assert entry["notificationType"] == "UserAreaNotification"
+        assert entry["address"] == "u1"
+        assert entry["_links"] == {"subscription": {"href": own}}
+        assert set(entry["locationInfo"]) == {"latitude", "longitude", "shape"}
+
+
+DISTANCE = {
+    "subscriptionType": "UserDistanceSubscription",
+    "monitoredAddress": ["u1", "u2"],
+    "distance": 300,
+    "trackingAccuracy": 1,
+    "criteria": "AllWithinDistance",
+    "checkImmediate": False,
+}
+
+
+@pytest.mark.behaviour("OTH-6.06")
+async def test_distance_between_users_is_notified_when_the_criterion_becomes_true(
+    mep: Mep, subscriber: Subscriber
+) -> None:
+    own = await subscribe(mep, "distance", subscriber.url, **DISTANCE)
+    beyond = {**DISTANCE, "criteria": "AnyBeyondDistance", "referenceAddress": ["u2"], "monitoredAddress": ["u1"]}
+    await subscribe(mep, "distance", f"{subscriber.url}/2", **beyond)
+    for user, point in (("u1", "ap-a1"), ("u2", "ap-a2"), ("u2", "ap-a1"), ("u2", "ap-b1")):
+        await put(mep, user, point)
+    received = [entry["userDistanceNotification"] for entry in await subscriber.wait_for(2)]
+    by_event = {entry["distanceEvent"]: entry for entry in received}
+    assert len(received) == 2
+    assert set(by_event) == {"AllWithinDistance", "AnyBeyondDistance"}
+    first = by_event["AllWithinDistance"]
+    assert first["_links"] == {"subscription": {"href": own}}
+    assert [user["address"] for user in first["monitoredUsers"]["user"]] == ["u1", "u2"]
+    assert first["monitoredUsers"]["resourceURL"] == f"{mep.url}{QUERIES}/users"
+
+
+@pytest.mark.behaviour("OTH-6.06")
+async def test_distance_is_checked_at_once_when_asked_for(mep: Mep, subscriber: Subscriber) -> None:
+    await put(mep, "u1", "ap-a1")
+    await put(mep, "u2", "ap-a2")
+    await subscribe(mep, "distance", f"{subscriber.url}/not-yet", **{**DISTANCE, "criteria": "AllBeyondDistance"})
+    await subscribe(mep, "distance", subscriber.url, **{**DISTANCE, "checkImmediate": True})
+    (notification,) = await subscriber.wait_for(1)
+    assert notification["userDistanceNotification"]["distanceEvent"] == "AllWithinDistance"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "hint"),
+    [
+        ("area", {**AREA, "areaDefine": {**CIRCLE, "radius": None}}, "radius"),
+        ("area", {**AREA, "areaDefine": {**CIRCLE, "points": CIRCLE["points"] * 2}}, "one point"),
+        ("area", {**AREA, "areaDefine": {**SQUARE, "points": SQUARE["points"][:2]}}, "3 to 15"),
+        ("area", {**AREA, "areaDefine": {**CIRCLE, "shape": 3}}, "shape"),
+        ("area", {**AREA, "areaDefine": {**CIRCLE, "points": [{"latitude": 91, "longitude": 0}]}}, "latitude"),
+        ("area", {**AREA, "addressList": []}, "addressList"),
+        ("area", {**AREA, "trackingAccuracy": None}, "trackingAccuracy"),
+        ("distance", {**DISTANCE, "monitoredAddress": ["u1"]}, "two users"),
+        ("distance", {**DISTANCE, "criteria": "Near"}, "AllWithinDistance"),
+        ("distance", {**DISTANCE, "distance": -1}, "distance"),
+        ("distance", {**DISTANCE, "checkImmediate": None}, "checkImmediate"),
+        (
+            "users",
+            {
+                "subscriptionType": "UserLocationEventSubscription",
+                "address": "u1",
+                "userEventPara": {"zoneId": "zone-a", "accessPointList": ["ap-a1"]},
+            },
+            "one of them",
+        ),
+    ],
+)
+@pytest.mark.behaviour("OTH-6.08")
+async def test_wrong_location_subscription_is_400(mep: Mep, path: str, body: dict[str, Any], hint: str) -> None:
+    sent = {name: value for name, value in body.items() if value is not None}
+    sent["callbackReference"] = "http://127.0.0.1:9/"
+    answer = await mep.post(f"{ROOT}/subscriptions/{path}", sent)
+    assert answer.status == 400
+    assert hint in answer.detail

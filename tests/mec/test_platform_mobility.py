@@ -161,7 +161,7 @@ async def test_list_of_subscriptions_by_type(mep: Mep, subscriber: Subscriber) -
         ({"filterCriteria": None}, "filterCriteria"),
         ({"filterCriteria": {"mobilityStatus": [4]}}, "filterCriteria.mobilityStatus"),
         ({"callbackReference": None}, "callbackReference"),
-        ({"callbackReference": None, "websockNotifConfig": {"requestWebsocketUri": True}}, "send callbackReference"),
+        ({"callbackReference": None, "websockNotifConfig": {"requestWebsocketUri": False}}, "requestWebsocketUri true"),
         ({"expiryDeadline": {"seconds": 1, "nanoSeconds": 0}}, "past"),
         ({"expiryDeadline": {"seconds": 4_000_000_000}}, "nanoSeconds"),
     ],
