@@ -146,6 +146,8 @@ def _originator_matches(ctx: Asking, entries: Sequence[str], originator: str) ->
             # a domain: every originator of this service provider (Release 1 to 3)
             if not originator.startswith("//"):
                 return True
+        elif originator.startswith(f"//{entry}/"):
+            return True  # the domain of another service provider
         elif _is_group_member(ctx, entry, originator, 0):
             return True
     return False

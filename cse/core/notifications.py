@@ -256,7 +256,8 @@ def _matches(
 
 
 def _conditions_hold(ctx: Asking, subscription: Resource, changed: Resource) -> bool:
-    if subscription.attributes.get("et", "~") <= ctx.env.timestamp:
+    expiry = subscription.attributes.get("et", "~")
+    if expiry <= ctx.env.timestamp and not _expire_together(subscription, changed, expiry):
         return False
     criteria = subscription.attributes.get("enc") or {}
     conditions = {tag: criteria[tag] for tag in _CONDITIONS if tag in criteria}
@@ -265,6 +266,11 @@ def _conditions_hold(ctx: Asking, subscription: Resource, changed: Resource) -> 
     if "fo" in criteria:
         conditions["fo"] = criteria["fo"]
     return Filter(conditions, ctx.registry, ctx.store).matches(changed)
+
+
+def _expire_together(subscription: Resource, changed: Resource, expiry: str) -> bool:
+    # A subscription cannot outlive its parent: it is there to tell that both expired.
+    return subscription.pi == changed.ri and bool(changed.attributes.get("et", "~") <= expiry)
 
 
 def _monitors(ctx: Asking, entry: Mapping[str, Any], operation: Operation) -> bool:

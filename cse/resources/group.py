@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cse.onem2m.addressing import sp_relative
 from cse.onem2m.errors import (
     BadRequest,
+    CseError,
+    GroupMembersNotResponded,
     GroupMemberTypeInconsistent,
     GroupRequestIdentifierExists,
     MaxNumberOfMemberExceeded,
@@ -20,10 +22,17 @@ from cse.onem2m.errors import (
 from cse.onem2m.primitives import Operation, Request, Response, ResponseType
 from cse.onem2m.status import Status
 from cse.ports import Resource, Send
+from cse.resources import group_notifications
 from cse.resources.declare import Context, Hooks, Privilege, VirtualChild, declare
 
 _MIXED, _LATEST, _OLDEST = 0, 20002, 20001
 _ABANDON_MEMBER, _ABANDON_GROUP, _SET_MIXED = 1, 2, 3
+_MGMT_OBJ, _FLEX_CONTAINER, _SEMANTIC_DESCRIPTOR = 13, 28, 24
+#: answers of a member that is not there to answer
+_NO_ANSWER = (Status.TARGET_NOT_REACHABLE, Status.REQUEST_TIMEOUT)
+_VALIDATION = "validation"
+#: how long until members that could not be looked at are tried again, in seconds
+_RETRY_S = 30.0
 _VIRTUAL_TYPES = {"la": _LATEST, "ol": _OLDEST}
 #: most members a group may have (trust.md R13)
 _MOST_MEMBERS = 1000
@@ -64,7 +73,7 @@ class GroupHooks(Hooks):
             merged = {**resource.attributes, **{k: v for k, v in changes.items() if v is not None}}
             members = merged["mid"]
             _settle_members(ctx, merged, members)
-            for name in ("mid", "cnm", "mtv", "mt"):
+            for name in _SETTLED:
                 if merged.get(name) != resource.attributes.get(name) or name in changes:
                     changes[name] = merged[name]
 
@@ -75,7 +84,38 @@ class GroupHooks(Hooks):
         if "mid" in changes:
             merged = {**resource.attributes, **changes}
             yield from _check_remote_members(ctx, merged)
-            changes.update({name: merged[name] for name in ("mid", "cnm", "mtv", "mt")})
+            changes.update({name: merged[name] for name in _SETTLED if name in merged})
+
+    def created(self, ctx: Context, parent: Resource, resource: Resource) -> None:
+        """Members that could not be looked at are tried again later."""
+        _try_again(ctx, resource)
+
+    def updated(self, ctx: Context, resource: Resource, before: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        """The same; and without notifyAggregation nothing is held back."""
+        _try_again(ctx, resource)
+        if "nar" in changes and resource.internal.get("gathered"):
+            group_notifications.flush(ctx, resource, everything=True)
+
+    def deleting(self, ctx: Context, resource: Resource) -> None:
+        """What was gathered goes out."""
+        if resource.internal.get("gathered"):
+            group_notifications.flush(ctx, resource, everything=True)
+
+    def timers(self, ctx: Context, resource: Resource) -> Iterable[tuple[str, float]]:
+        """What was under way when this CSE stopped."""
+        due_s = group_notifications.next_due(resource.internal.get("gathered"))
+        if due_s is not None:
+            yield group_notifications.TIMER, due_s
+        if resource.attributes.get("mtv") is False:
+            yield _VALIDATION, ctx.env.now
+
+    def timer_steps(self, ctx: Context, resource: Resource, kind: str) -> Generator[Send, Response | None, None]:
+        """Send what was gathered, or look at the members that could not be reached."""
+        if kind == _VALIDATION:
+            yield from _validate_again(ctx, resource)
+            return
+        with ctx.transaction():
+            group_notifications.flush(ctx, resource)
 
     def resource_gone(self, ctx: Context, resource: Resource) -> None:
         """A resource that is gone is no member any more."""
@@ -93,6 +133,10 @@ class GroupHooks(Hooks):
                 ctx.adjust(group, {"mid": rest, "cnm": len(rest)})
 
 
+#: what looking at the members may change
+_SETTLED = ("mid", "cnm", "mtv", "mt", "ssi")
+
+
 def _settle_members(ctx: Context, attributes: dict[str, Any], members: Iterable[str]) -> None:
     unique: dict[str, str] = {}
     for member in members:
@@ -108,6 +152,13 @@ def _settle_members(ctx: Context, attributes: dict[str, Any], members: Iterable[
     attributes["mid"] = fitting
     attributes["cnm"] = len(fitting)
     attributes["mtv"] = True
+    if any(_is_semantic(ctx, member) for member in fitting):
+        attributes["ssi"] = True
+
+
+def _is_semantic(ctx: Context, member: str) -> bool:
+    resource = ctx.local(member)
+    return resource is not None and bool(ctx.store.children(resource.ri, _SEMANTIC_DESCRIPTOR))
 
 
 def _canonical(ctx: Context, member: str) -> str:
@@ -125,12 +176,12 @@ def _fits(ctx: Context, attributes: dict[str, Any], member: str) -> bool:
     if not ctx.allowed(resource, Privilege.RETRIEVE):
         raise ReceiverHasNoPrivilege(f"originator {ctx.originator!r} may not RETRIEVE the group member {member!r}")
     number = _VIRTUAL_TYPES.get(virtual) or (resource.attributes.get("mt", _MIXED) if virtual else resource.ty)
-    return _type_agrees(attributes, member, number)
+    return _type_agrees(attributes, member, number, resource.attributes)
 
 
-def _type_agrees(attributes: dict[str, Any], member: str, number: int) -> bool:
+def _type_agrees(attributes: dict[str, Any], member: str, number: int, shown: Mapping[str, Any]) -> bool:
     wanted = attributes["mt"]
-    if wanted in (_MIXED, number):
+    if wanted in (_MIXED, number) and _specialisation_agrees(attributes, shown):
         return True
     strategy = attributes.get("csy", _ABANDON_MEMBER)
     if strategy == _ABANDON_GROUP:
@@ -141,7 +192,18 @@ def _type_agrees(attributes: dict[str, Any], member: str, number: int) -> bool:
     return False
 
 
-def _check_remote_members(ctx: Context, attributes: dict[str, Any]) -> Generator[Send, Response | None, None]:
+def _specialisation_agrees(attributes: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:
+    """Whether a member is of the group's specialisation (spty); one that is a group speaks for its own members."""
+    wanted = attributes.get("spty")
+    name = {_MGMT_OBJ: "mgd", _FLEX_CONTAINER: "cnd"}.get(attributes["mt"])
+    if wanted is None or name is None:
+        return True
+    return str(shown.get("spty" if "mid" in shown else name)) == str(wanted)
+
+
+def _check_remote_members(
+    ctx: Context, attributes: dict[str, Any], originator: str = ""
+) -> Generator[Send, Response | None, None]:
     kept: list[str] = []
     validated = True
     for member in attributes["mid"]:
@@ -151,12 +213,12 @@ def _check_remote_members(ctx: Context, attributes: dict[str, Any]) -> Generator
         asked = Request(
             Operation.RETRIEVE,
             member.removesuffix("/fopt"),
-            ctx.request.originator,
+            originator or ctx.request.originator,
             ctx.env.new_id(),
             release=ctx.request.release,
         )
         answer = yield from ctx.perform(asked)
-        if answer.status in (Status.TARGET_NOT_REACHABLE, Status.REQUEST_TIMEOUT):
+        if answer.status in _NO_ANSWER:
             validated = False
             kept.append(member)
             continue
@@ -164,9 +226,37 @@ def _check_remote_members(ctx: Context, attributes: dict[str, Any]) -> Generator
             raise ReceiverHasNoPrivilege(f"group member {member!r} cannot be read: {int(answer.status)}")
         remote = next(iter(answer.content.values()))
         number = remote.get("mt", _MIXED) if member.endswith("/fopt") else remote.get("ty", _MIXED)
-        if _type_agrees(attributes, member, number):
+        if _type_agrees(attributes, member, number, remote):
             kept.append(member)
     attributes["mid"], attributes["cnm"], attributes["mtv"] = kept, len(kept), validated
+
+
+def _try_again(ctx: Context, group: Resource) -> None:
+    missing = group.attributes.get("mtv") is False
+    ctx.set_timer(group.ri, _VALIDATION, ctx.env.now + _RETRY_S if missing else None)
+
+
+def _validate_again(ctx: Context, group: Resource) -> Generator[Send, Response | None, None]:
+    """Look again at the members of a group that could not all be looked at; then the strategy (csy) applies."""
+    settled = dict(group.attributes)
+    try:
+        yield from _check_remote_members(ctx, settled, group.internal.get("creator") or ctx.settings.cse_id)
+        consistent = True
+    except GroupMemberTypeInconsistent:
+        consistent = False
+    except CseError:
+        settled["mtv"] = False
+        consistent = True
+    current = ctx.store.get(group.ri)
+    if current is None or current.attributes["mid"] != group.attributes["mid"]:
+        return  # who changed the members looked at them
+    with ctx.transaction():
+        if not consistent:
+            ctx.delete(current)
+        elif settled["mtv"]:
+            ctx.adjust(current, {name: settled[name] for name in _SETTLED if name in settled})
+        else:
+            _try_again(ctx, current)
 
 
 def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[Send, Response | None, Response]:
@@ -174,6 +264,8 @@ def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[
     request = ctx.request
     policies = group.attributes.get("macp")
     privilege = _PRIVILEGES[request.operation]
+    if group_notifications.is_for_group(ctx, group, request):
+        return group_notifications.take(ctx, group)
     granted = ctx.allowed_by(policies, privilege, group) if policies else ctx.allowed(group, privilege)
     if not granted:
         raise OriginatorHasNoPrivilege(
@@ -188,12 +280,15 @@ def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[
         raise GroupRequestIdentifierExists(
             f"group request identifier {group_id!r} was seen before: this would be a loop"
         )
-    answers = []
+    answers: list[dict[str, Any]] = []
+    answered = False
+    content = group_notifications.redirected(ctx, group, request)
     suffix = "/" + "/".join(tail) if tail else ""
     for member in members:
         own = replace(
             request,
             to=member + suffix,
+            content=content,
             request_id=ctx.env.new_id(),
             group_request_id=group_id,
             group_targets=None,
@@ -201,7 +296,10 @@ def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[
             response_targets=None,
         )
         answer = yield from ctx.perform(own)
+        answered = answered or answer.status not in _NO_ANSWER
         answers.append(_as_primitive(answer, sp_relative(member, ctx.settings.cse_id)))
+    if not answered:
+        raise GroupMembersNotResponded(f"no member of {group.path!r} answered: try again later")
     return Response(Status.OK, content={"m2m:agr": {"m2m:rsp": answers}})
 
 

@@ -6,6 +6,7 @@ TS-0001 clause 9.6.4, 10.2.2.7; TS-0004 clause 7.4.4.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cse.onem2m.errors import BadRequest, OperationNotAllowed, OriginatorHasAlreadyRegistered
@@ -63,6 +64,10 @@ class RemoteCseHooks(Hooks):
     def deleting(self, ctx: Context, resource: Resource) -> None:
         """Its descendants cannot be reached through this CSE any more."""
         _tell_registrar(ctx, resource, leaving=True)
+
+    def notified(self, ctx: Context, resource: Resource) -> Generator[Send, Response | None, Response]:
+        """A NOTIFY to the resource is for the CSE it stands for."""
+        return (yield from ctx.perform(replace(ctx.request, to=resource.attributes["csi"])))
 
     def timer_steps(self, ctx: Context, resource: Resource, kind: str) -> Generator[Send, Response | None, None]:
         """Announce what could not be announced before this CSE registered."""
