@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -93,7 +92,7 @@ class Cse:
         self._new_id = Identifiers()
         self._senders: dict[str, Sender] = {}
         self.guard = OutboundGuard(outbound_rules(config), self._listening)
-        self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard)
+        self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard, self._keeps)
         self.dialects = Dialects(config.name)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -121,13 +120,21 @@ class Cse:
         except StartError:
             await self.stop()
             raise
-        except (StoreOpenError, IdentityChanged, HttpBindError, CoapBindError, MqttStartError) as error:
+        except (
+            StoreOpenError,
+            IdentityChanged,
+            SecurityError,
+            HttpBindError,
+            CoapBindError,
+            MqttStartError,
+        ) as error:
             await self.stop()
             raise StartError(str(error)) from error
 
     async def _start(self) -> None:
+        self.security = Security(self.config)
         self.engine = self._given_store if self._given_store is not None else open_store(self.config.store)
-        settings = self.config.settings(self.config.poa)
+        settings = replace(self.config.settings(self.config.poa), admin=self.security.admins)
         self.hosting = HostingCse(settings, load_registry(), self.engine)
         await self.engine.durable(prepare(self.hosting, self._env()))
         await self._open_bindings()
@@ -135,6 +142,9 @@ class Cse:
         self.hosting.settings = replace(settings, poa=poa)
         await self.engine.durable(prepare(self.hosting, self._env()))
         rebuild(self.hosting, self._env())
+        if self.security.credentials is not None:
+            self.security.credentials.on_change = self._credentials_changed
+            self._run(self.security.watch(), "credentials")
         self._run(self._expire_for_ever(), "expiry")
         self._run(self._mind_timers(), "timers")
         if self.config.registrar:
@@ -143,7 +153,8 @@ class Cse:
 
     async def _open_bindings(self) -> None:
         config, lenient = self.config, self.config.profile == "lenient"
-        http_sender, coap_sender = HttpSender(guard=self.guard), CoapSender(guard=self.guard)
+        http_sender = HttpSender(tls=self.security.client_tls(), guard=self.guard)
+        coap_sender = CoapSender(guard=self.guard)
         self._senders.update({"http": http_sender, "https": http_sender, "coap": coap_sender, "coaps": coap_sender})
         self._ws = self._websocket()
         self._senders.update({"ws": self._ws, "wss": self._ws, CHANNEL: self._ws})
@@ -165,10 +176,12 @@ class Cse:
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
                 mounts=self._mounts,
-                tls=_server_tls(config) if config.tls_cert else None,
+                tls=self.security.server_tls(),
                 accept_upgrade=self._ws.accept if config.ws else None,
                 cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
                 watches=self._watches,
+                authenticate=self.security.authenticate,
+                read_certificate=self.security.entity_of_certificate if config.tls_ca else None,
             )
             await self._http.start()
         if config.coap:
@@ -187,6 +200,8 @@ class Cse:
                 sp_id=config.sp_id,
                 may_relay=self._may_relay,
                 guard=self.guard.address,
+                broker_authenticates=config.mqtt_acl,
+                tls=self.security.mqtt_tls(),
             )
             await self._mqtt.start()
             self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
@@ -205,6 +220,8 @@ class Cse:
                 self.engine.referring("aei", entity) or self.engine.referring("csi", entity)
             ),
             believe_originators=config.insecure_dev,
+            authenticate=self.security.authenticate,
+            tls=self.security.client_tls(),
             guard=self.guard,
         )
 
@@ -239,7 +256,7 @@ class Cse:
             if self.config.ws:
                 found["ws"] = self._http.url.replace("http", "ws", 1)
         if self._mqtt is not None:
-            found["mqtt"] = self.config.mqtt
+            found["mqtt"] = _without_secrets(self.config.mqtt)
         if self._coap is not None:
             found["coap"] = self._coap.url
         return found
@@ -306,6 +323,12 @@ class Cse:
             originator.startswith(cse_id + "/") or any(originator.startswith(entry) for entry in descendants)
         )
 
+    def _credentials_changed(self) -> None:
+        assert self.security.credentials is not None
+        self.hosting.settings = replace(self.hosting.settings, admin=self.security.admins)
+        if self._ws is not None:
+            self._ws.credentials_changed(self.security.credentials.holds)
+
     def _env(self) -> Env:
         return Env(time.time(), self._new_id)
 
@@ -356,6 +379,11 @@ class Cse:
         if steps is not None:
             self._run(self._do_later(lambda env: steps), "answer to a notification")
 
+    def _keeps(self, send: Send) -> bool:
+        """Whether a notification that is not delivered is kept by its subscription (pendingNotification)."""
+        subject = self.engine.get(send.subject) if send.subject and not send.final else None
+        return subject is not None and "pn" in subject.attributes and send.target in subject.attributes.get("nu", ())
+
     async def _settle(self, outcome: Outcome) -> None:
         if outcome.ticket:
             await self.engine.durable(outcome.ticket)
@@ -386,23 +414,6 @@ class Cse:
             _log.error("the task %s ended with a fault", task.get_name(), exc_info=task.exception())
 
 
-def _server_tls(config: CseConfig) -> ssl.SSLContext:
-    """What the HTTPS and WSS server shows of itself (TLS 1.2 or later).
-
-    Raises:
-        StartError: the files cannot be used.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # Without a password callback OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(config.tls_cert, config.tls_key or None, password="")
-    except (OSError, ssl.SSLError) as error:
-        files = f"--tls-cert {config.tls_cert} --tls-key {config.tls_key or config.tls_cert}"
-        raise StartError(f"{files} cannot be used ({error}): give PEM files of a certificate and its key") from error
-    return context
-
-
 def _reachable(url: str) -> str:
     """A listening URL as others can use it: a wildcard address becomes the loopback one."""
     parts = urlsplit(url)
@@ -410,6 +421,12 @@ def _reachable(url: str) -> str:
     if host not in _WILDCARDS:
         return url
     return urlunsplit(parts._replace(netloc=f"127.0.0.1:{parts.port}"))
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 __all__ = ["Cse", "StartError"]

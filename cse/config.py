@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from cse.bindings.outbound_rules import LOOPBACK, PRIVATE, Rules, parse_rules
+from cse.credentials import DEFAULT_FILE
 from cse.onem2m.addressing import is_resource_name
 from cse.ports import CseType, Settings
 
@@ -68,12 +69,21 @@ class CseConfig(BaseSettings):
     http: str = Field("127.0.0.1:8080", description="HTTP address host:port, or off")
     tls_cert: str = Field("", description="PEM file of the certificate (chain): HTTPS and WSS instead of HTTP and WS")
     tls_key: str = Field("", description="PEM file of its private key; default: in the file of the certificate")
+    tls_ca: str = Field(
+        "", description="PEM file of the authority whose certificates clients and other CSEs prove themselves with"
+    )
+    credentials: str = Field(DEFAULT_FILE, description="file of onemec device: who may prove to be whom; or off")
     ws: bool = Field(True, description="WebSocket on the HTTP address: on or off")
     cors_origins: _Texts = Field(
         (), description="origins of web pages that may use this CSE over HTTP and WebSocket, e.g. https://app.example"
     )
     mqtt: str = Field("", description="URL of the MQTT broker, or off")
+    mqtt_acl: bool = Field(False, description="the broker binds topics to users (onemec device mosquitto): believe it")
+    mqtt_ca: str = Field("", description="PEM file of the authority of an mqtts broker; default: the system's")
+    mqtt_cert: str = Field("", description="PEM file of the certificate to show to an mqtts broker")
+    mqtt_key: str = Field("", description="PEM file of its private key; default: in the file of the certificate")
     coap: str = Field("", description="CoAP address host:port, or off")
+    coaps: str = Field("", description="CoAP over DTLS address host:port, or off")
     poa: _Texts = Field((), description="advertised points of access; default: the addresses above")
     store: str = Field("memory", description="memory, sqlite:///relative.db or sqlite:////absolute.db")
     registrar: str = Field("", description="URL of the registrar CSE (MN and ASN), e.g. http://127.0.0.1:8080")
@@ -97,7 +107,7 @@ class CseConfig(BaseSettings):
     allowed_originators: _Texts = Field((), description="AE-ID patterns that may register")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
 
-    @field_validator("http", "coap", "mqtt", "registrar", mode="before")
+    @field_validator("http", "coap", "coaps", "mqtt", "registrar", "credentials", mode="before")
     @classmethod
     def _off_is_empty(cls, value: Any) -> Any:
         return "" if isinstance(value, str) and value.lower() in _OFF else value
@@ -174,7 +184,7 @@ class CseConfig(BaseSettings):
         parse_rules(value)
         return value
 
-    @field_validator("http", "coap")
+    @field_validator("http", "coap", "coaps")
     @classmethod
     def _address(cls, value: str) -> str:
         if value:
@@ -194,20 +204,32 @@ class CseConfig(BaseSettings):
             raise ValueError("an IN-CSE has no registrar: drop --registrar, or use --type MN")
         if self.registrar and self.registrar_id == self.id:
             raise ValueError(f"a CSE cannot register with itself: --registrar-id and --id are both {self.id}")
-        if not (self.http or self.mqtt or self.coap):
-            raise ValueError("every binding is off: give at least one of --http, --mqtt, --coap")
+        if not (self.http or self.mqtt or self.coap or self.coaps):
+            raise ValueError("every binding is off: give at least one of --http, --mqtt, --coap, --coaps")
         if self.tls_key and not self.tls_cert:
             raise ValueError("--tls-key is the key of a certificate: give --tls-cert too")
+        if self.tls_ca and not self.tls_cert:
+            raise ValueError("--tls-ca asks clients for certificates over TLS: give --tls-cert too")
+        if self.mqtt_key and not self.mqtt_cert:
+            raise ValueError("--mqtt-key is the key of a certificate: give --mqtt-cert too")
+        if (self.mqtt_ca or self.mqtt_cert) and not self.mqtt.startswith("mqtts:"):
+            raise ValueError("--mqtt-ca and --mqtt-cert are for TLS: give --mqtt mqtts://host:8883")
         if self.name == self.id.lstrip("/"):
             raise ValueError(f"--name {self.name!r} must differ from the CSE-ID without its slash")
         if not self.insecure_dev:
             if self.admin:
-                raise ValueError("--admin is believed from a header alone: it needs --insecure-dev")
-            for option, address in (("--http", self.http), ("--coap", self.coap)):
+                raise ValueError(
+                    "--admin is believed from a header alone: it needs --insecure-dev; "
+                    "for an administrator with a token: onemec device add admin --admin"
+                )
+            unprotected = [("--coap", self.coap, "use --coaps")]
+            if not self.tls_cert:
+                unprotected.insert(0, ("--http", self.http, "give --tls-cert"))
+            for option, address, instead in unprotected:
                 if address and not is_loopback(split_address(address)[0]):
                     raise ValueError(
-                        f"{option} {address} can be reached from outside and nothing proves who an originator is: "
-                        "use a loopback address, or say --insecure-dev"
+                        f"{option} {address} can be reached from outside and anybody on the way can read credentials: "
+                        f"{instead}, use a loopback address, or say --insecure-dev"
                     )
         return self
 

@@ -38,12 +38,25 @@ def cse(
     sp_id: Annotated[str | None, typer.Option(help="M2M-SP-ID, e.g. //sp.example.org.")] = None,
     http: Annotated[str | None, typer.Option(help="HTTP address host:port, or off.")] = None,
     mqtt: Annotated[str | None, typer.Option(help="Broker, e.g. mqtt://127.0.0.1:1883, or off.")] = None,
+    mqtt_acl: Annotated[
+        bool | None, typer.Option("--mqtt-acl", help="The broker binds topics to users (onemec device mosquitto).")
+    ] = None,
+    mqtt_ca: Annotated[str | None, typer.Option(help="PEM authority of an mqtts broker.")] = None,
+    mqtt_cert: Annotated[str | None, typer.Option(help="PEM certificate to show to an mqtts broker.")] = None,
+    mqtt_key: Annotated[str | None, typer.Option(help="PEM private key of that certificate.")] = None,
     coap: Annotated[str | None, typer.Option(help="CoAP address host:port, or off.")] = None,
+    coaps: Annotated[str | None, typer.Option(help="CoAP over DTLS address host:port, or off.")] = None,
     ws: Annotated[
         bool | None, typer.Option("--ws/--no-ws", help="WebSocket on the HTTP address (default: on).")
     ] = None,
     tls_cert: Annotated[str | None, typer.Option(help="PEM certificate: HTTPS and WSS instead of HTTP and WS.")] = None,
     tls_key: Annotated[str | None, typer.Option(help="PEM private key of the certificate.")] = None,
+    tls_ca: Annotated[
+        str | None, typer.Option(help="PEM authority: clients prove who they are by its certificates.")
+    ] = None,
+    credentials: Annotated[
+        str | None, typer.Option(help="File of `onemec device` (default: onemec-credentials.json), or off.")
+    ] = None,
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(help="Pages of this origin may use the CSE, e.g. https://app.example (repeat), or *."),
@@ -88,10 +101,17 @@ def cse(
         "sp_id": sp_id,
         "http": http,
         "mqtt": mqtt,
+        "mqtt_acl": mqtt_acl,
+        "mqtt_ca": mqtt_ca,
+        "mqtt_cert": mqtt_cert,
+        "mqtt_key": mqtt_key,
         "coap": coap,
+        "coaps": coaps,
         "ws": ws,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "tls_ca": tls_ca,
+        "credentials": credentials,
         "cors_origins": tuple(cors_origin) if cors_origin else None,
         "poa": tuple(poa) if poa else None,
         "store": store,

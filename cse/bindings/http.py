@@ -19,7 +19,13 @@ from uvicorn import Config, Server
 from cse.bindings.http_browser import CrossOrigin
 from cse.bindings.http_client import HttpSender
 from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
-from cse.bindings.http_connections import AcceptUpgrade, ConnectionGuard, HttpLimits
+from cse.bindings.http_connections import (
+    CREDENTIAL,
+    AcceptUpgrade,
+    ConnectionGuard,
+    HttpLimits,
+    ReadCertificate,
+)
 from cse.bindings.http_watch import Watches, wanted
 from cse.onem2m.errors import CseError, InternalServerError, RequestTimeout
 from cse.onem2m.primitives import Response
@@ -34,6 +40,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 AsgiSend = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, AsgiSend], Awaitable[None]]
+#: gives the entity that the value of an Authorization header proves, "" for none
+Authenticate = Callable[[str], str]
 
 
 class BindError(Exception):
@@ -59,6 +67,8 @@ class HttpServer:
         accept_upgrade: takes over connections that ask for a WebSocket, see ``cse.bindings.websocket``.
         cross_origin: pages of other origins that may use this server.
         watches: answers ``GET <resource>?watch``.
+        authenticate: tells who an Authorization header is of; None when nobody has one.
+        read_certificate: tells who a TLS client certificate is of; None when none is asked for.
     """
 
     def __init__(
@@ -75,17 +85,30 @@ class HttpServer:
         accept_upgrade: AcceptUpgrade | None = None,
         cross_origin: CrossOrigin | None = None,
         watches: Watches | None = None,
+        authenticate: Authenticate | None = None,
+        read_certificate: ReadCertificate | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._limits = limits or HttpLimits()
         self._tls = tls
-        self._guard = ConnectionGuard(self._limits, accept_upgrade)
+        self._guard = ConnectionGuard(self._limits, accept_upgrade, read_certificate)
         self._asgi = OneM2MApp(
-            serve, lenient=lenient, root_path=root_path, mounts=mounts, cross_origin=cross_origin, watches=watches
+            serve,
+            lenient=lenient,
+            root_path=root_path,
+            mounts=mounts,
+            cross_origin=cross_origin,
+            watches=watches,
+            authenticate=authenticate,
         )
         self._server: _QuietServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def listening(self) -> tuple[str, int]:
+        """Host and port listened on."""
+        return self._host, self._port
 
     @property
     def url(self) -> str:
@@ -105,11 +128,6 @@ class HttpServer:
             cast(Any, self._asgi),
             http=cast(Any, self._guard.protocol),
             ws="none",
-    @property
-    def listening(self) -> tuple[str, int]:
-        """Host and port listened on."""
-        return self._host, self._port
-
             lifespan="off",
             interface="asgi3",
             log_config=None,
@@ -203,6 +221,7 @@ class OneM2MApp:
         mounts: other ASGI applications by path prefix.
         cross_origin: pages of other origins that may use this.
         watches: answers ``GET <resource>?watch``.
+        authenticate: tells who an Authorization header is of.
     """
 
     def __init__(
@@ -214,8 +233,10 @@ class OneM2MApp:
         mounts: Mapping[str, ASGIApp] | None = None,
         cross_origin: CrossOrigin | None = None,
         watches: Watches | None = None,
+        authenticate: Authenticate | None = None,
     ) -> None:
         self._serve = serve
+        self._authenticate = authenticate
         self._cross_origin = cross_origin
         self._watches = watches
         self._lenient = lenient
@@ -238,7 +259,7 @@ class OneM2MApp:
                 return
             extra = self._cross_origin.fields(scope["headers"])
         if self._watches is not None and scope["method"] == "GET" and wanted(scope["query_string"]):
-            await self._watches.answer(scope, receive, send, extra, self._root_path)
+            await self._watches.answer(scope, receive, send, extra, self._root_path, self._credential)
             return
         try:
             status, headers, body = await self._answer(scope, path, receive)
@@ -263,6 +284,7 @@ class OneM2MApp:
             )
             request_id = request.request_id
             request.binding = "http"
+            request.credential = self._credential(scope)
             client = scope["client"]
             if client is not None:
                 request.peer_address = client[0]
@@ -284,6 +306,20 @@ class OneM2MApp:
             return encode_error(
                 InternalServerError("an error inside the CSE, which is in its log", request_id), headers
             )
+
+    def _credential(self, scope: Scope) -> str:
+        """The entity a request proves to come from, "" for none.
+
+        Raises:
+            CseError: its Authorization is worth nothing.
+        """
+        if CREDENTIAL in scope:
+            return cast(str, scope[CREDENTIAL])
+        if self._authenticate is not None:
+            for name, value in scope["headers"]:
+                if name == b"authorization":
+                    return self._authenticate(value.decode("latin-1"))
+        return ""
 
     async def _rest_of_body(self, message: Message, receive: Receive) -> bytes:
         """The whole body when it comes in pieces; its size is bounded by the connection."""

@@ -28,6 +28,10 @@ _LINGER_S = 2.0
 _IDLE, _HEAD, _BODY, _ANSWERING, _UPGRADED = range(5)
 #: gives the protocol that takes over a connection whose request asks for a WebSocket
 AcceptUpgrade = Callable[[Upgrade], asyncio.Protocol]
+#: gives the entity a verified TLS client certificate names, "" for none
+ReadCertificate = Callable[[Any], str]
+#: where the ASGI scope has the entity that the connection proved
+CREDENTIAL = "onem2m.credential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,18 @@ class ConnectionGuard:
     Args:
         limits: what is allowed.
         accept_upgrade: takes over connections that ask for a WebSocket; None when there are none here.
+        read_certificate: tells who a client certificate is of; None when none is asked for.
     """
 
-    def __init__(self, limits: HttpLimits, accept_upgrade: AcceptUpgrade | None = None) -> None:
+    def __init__(
+        self,
+        limits: HttpLimits,
+        accept_upgrade: AcceptUpgrade | None = None,
+        read_certificate: ReadCertificate | None = None,
+    ) -> None:
         self.limits = limits
         self.accept_upgrade = accept_upgrade
+        self.read_certificate = read_certificate
         #: seconds on this guard's own coarse clock, which connections stamp for the price of an attribute
         self.now_s = 0.0
         self._open: set[GuardedProtocol] = set()
@@ -157,6 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._chunk_bytes = 0
         self._body_bytes = 0
         self._refusing = False
+        self._credential = ""
 
     # --- connection -----------------------------------------------------------------------------------------
 
@@ -165,6 +177,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self._since_s = self._guard.now_s
+        read = self._guard.read_certificate
+        secured = transport.get_extra_info("ssl_object") if read is not None else None
+        if read is not None and secured is not None:
+            self._credential = read(secured.getpeercert())
         if not self._guard.admit(self, self._address):
             self.refuse(503, "too many connections: try again later", retry_after_s=5)
 
@@ -235,7 +251,8 @@ class GuardedProtocol(HttpToolsProtocol):
         assert accept is not None
         self._phase = _UPGRADED
         self.connections.discard(self)
-        upgrade = Upgrade(self.url.decode("latin-1"), self.headers, self._address, self._release)
+        target = self.url.decode("latin-1")
+        upgrade = Upgrade(target, self.headers, self._address, self._release, self._credential)
         protocol = accept(upgrade)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
@@ -274,6 +291,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since_s = self._guard.now_s
         self._head_bytes = 0
         super().on_message_begin()
+        if self._credential:
+            cast(dict[str, Any], self.scope)[CREDENTIAL] = self._credential
 
     def on_headers_complete(self) -> None:
         """The head is complete."""

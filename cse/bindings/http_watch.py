@@ -115,6 +115,7 @@ class Watches:
         send: AsgiSend,
         extra: Iterable[Header],
         root_path: str,
+        credential: Callable[[MutableMapping[str, Any]], str],
     ) -> None:
         """Answer a GET that wants to watch: with an error, or with events until one side goes away.
 
@@ -124,9 +125,11 @@ class Watches:
             send: ASGI's.
             extra: further header fields of the answer.
             root_path: a path prefix that is no part of ``to``.
+            credential: gives the entity that a request proves to come from, "" for none.
         """
         try:
             request = self._request(scope, root_path)
+            request.credential = credential(scope)
             ri = await self._may_watch(request)
         except CseError as error:
             status, headers, body = encode_error(error, scope["headers"], "GET")

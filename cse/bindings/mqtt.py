@@ -23,6 +23,7 @@ from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFi
 from cse.bindings.mqtt_engine import Incoming
 from cse.bindings.mqtt_limits import MqttCounters, MqttLimits
 from cse.bindings.mqtt_sender import MqttSender
+from cse.onem2m.addressing import shorten
 from cse.onem2m.errors import BadRequest, CseError, InternalServerError
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
@@ -321,8 +322,9 @@ class MqttBinding:
             hop = codec.cse_of_topic_level(topic.originator)
             if not self._may_relay(hop, request.originator):
                 raise codec.mismatch(request, topic)
-        if self._broker_authenticates and not request.credential:
-            request.credential = codec.from_topic_level(topic.originator)
+        if self._broker_authenticates:
+            proven = codec.from_topic_level(topic.originator)
+            request.credential = shorten(proven, self._sp_id, self.entity_id) if len(proven) > 1 else ""
         if self._lenient and self._is_cse:
             to = codec.own_address(request.to, self._cse_name, self.entity_id)
             if to is not request.to:

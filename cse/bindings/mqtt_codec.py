@@ -166,11 +166,11 @@ def own_address(to: str, cse_name: str, cse_id: str) -> str:
 def identify(request: Request, topic: Topic, own: str, sp_id: str = "") -> bool:
     """Compare the originator of a request with its topic and fill in what only the topic says (TS-0010 clause 6.3).
 
-    A registration may come under a Credential-ID, which then is the credential of the request. A CSE may send for the
+    A registration may come under a Credential-ID, which is kept with the request. A CSE may send for the
     entities below it. Anything else a CSE sends for is for the caller to decide.
 
     Args:
-        request: is changed: ``originator`` when it was absent, ``credential`` when the topic names one.
+        request: is changed: ``originator`` when it was absent, ``credential_id`` when the topic names one.
         topic: where the request came in, ``req`` or ``reg_req``.
         own: topic level of the receiving entity.
         sp_id: the own M2M-SP-ID with leading ``//``, or "".
@@ -206,7 +206,7 @@ def _identify_registration(request: Request, topic: Topic) -> bool:
     names_entity = level[:1] in ("C", "S", ":") or ":" in level
     if request.originator in _UNNAMED:
         if not names_entity:
-            request.credential = level
+            request.credential_id = level
         elif not request.originator:
             request.originator = from_topic_level(level)
         return True
@@ -214,7 +214,7 @@ def _identify_registration(request: Request, topic: Topic) -> bool:
     if claimed != level:
         if names_entity and level not in _UNNAMED:
             raise mismatch(request, topic)
-        request.credential = "" if level in _UNNAMED else level
+        request.credential_id = "" if level in _UNNAMED else level
     return True
 
 

@@ -59,9 +59,10 @@ class WebSocketBinding:
         may_relay: whether a CSE may send for an originator that is not below it.
         is_registered: whether an entity is registered here.
         believe_originators: a name in a handshake need not be proved (insecure-dev).
+        authenticate: gives the entity that the value of an Authorization header proves, "" for none.
         tls: verifies ``wss`` targets; None for the system's certificates.
-    """
         guard: decides where connections may go; None lets all pass.
+    """
 
     def __init__(
         self,
@@ -75,10 +76,11 @@ class WebSocketBinding:
         may_relay: Callable[[str, str], bool] = _no_relay,
         is_registered: Callable[[str], bool] = _nobody,
         believe_originators: bool = True,
+        authenticate: Callable[[str], str] | None = None,
         tls: ssl.SSLContext | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.lenient = lenient
-        guard: Guard | None = None,
         #: dialects met since the start, by name
         self.dialects: Counter[str] = Counter()
         self._serve = serve
@@ -88,11 +90,12 @@ class WebSocketBinding:
         self._may_relay = may_relay
         self._is_registered = is_registered
         self._believe_originators = believe_originators
+        self._authenticate = authenticate
         self._tls = tls
+        self._guard = guard
         self._links: set[WebSocketLink] = set()
         self._by_entity: dict[str, list[WebSocketLink]] = {}
         self._outward: dict[str, WebSocketLink] = {}
-        self._guard = guard
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._stopping = False
 
@@ -102,7 +105,8 @@ class WebSocketBinding:
         """The protocol for a connection whose HTTP request asks for a WebSocket; it answers the handshake."""
         offered = [name.strip() for name in upgrade.field("sec-websocket-protocol").split(",") if name.strip()]
         subprotocol = codec.choose_subprotocol(offered)
-        entity, refusal = "", (0, "")
+        entity = proven = ""
+        refusal = (0, "")
         if self._stopping:
             refusal = (503, "this CSE is stopping: try again later")
         elif not codec.origin_allowed(upgrade.field("origin"), upgrade.field("host"), self._allowed_origins):
@@ -114,11 +118,15 @@ class WebSocketBinding:
                 entity = codec.entity_of_handshake(upgrade.field("x-m2m-origin"), self._own_id, self._sp_id)
             except CseError as error:
                 refusal = (403 if error.status is Status.ORIGINATOR_HAS_NOT_REGISTERED else 400, error.debug)
-            if upgrade.credential:
-                if entity and entity != upgrade.credential:
-                    refusal = (403, f"the certificate is of {upgrade.credential!r}: send that as X-M2M-Origin")
-                entity = upgrade.credential
-            elif not self._believe_originators:
+            try:
+                proven = self._proven(upgrade)
+            except CseError as error:
+                proven, refusal = "", (401, error.debug)
+            if proven:
+                if entity and entity != proven:
+                    refusal = (403, f"the credential is of {proven!r}: send that as X-M2M-Origin")
+                entity = proven
+            elif not self._believe_originators and not refusal[0]:
                 # The holder of a name gets its notifications: a name alone is not enough.
                 refusal = (401, "this CSE believes nobody who has not proved who it is: connect with credentials")
         if refusal[0]:
@@ -126,11 +134,35 @@ class WebSocketBinding:
         if not subprotocol:
             self.note("no subprotocol")
         link = WebSocketLink(self, subprotocol, self._limits, peer_address=upgrade.peer_address)
-        link.credential = upgrade.credential
+        link.credential, link.by_token = proven, bool(proven) and not upgrade.credential
         if entity:
             self._bind(link, entity)
         link.connection = WebSocketConnection.accepted(upgrade, subprotocol, self._limits, link, refusal)
         return link.connection
+
+    def _proven(self, upgrade: Upgrade) -> str:
+        """The entity a handshake proves: by its certificate, its Authorization, or what browsers can send instead.
+
+        Raises:
+            CseError: the credential is worth nothing.
+        """
+        if upgrade.credential or self._authenticate is None:
+            return upgrade.credential
+        for name in upgrade.field("sec-websocket-protocol").split(","):
+            if name.strip().startswith(codec.TOKEN_SUBPROTOCOL):
+                return self._authenticate(f"Bearer {name.strip().removeprefix(codec.TOKEN_SUBPROTOCOL)}")
+        authorization = upgrade.field("authorization")
+        return self._authenticate(authorization) if authorization else ""
+
+    def credentials_changed(self, holds: Callable[[str], bool]) -> None:
+        """Close the connections of those whose credential was taken away.
+
+        Args:
+            holds: whether an entity still has one.
+        """
+        for link in list(self._links):
+            if link.by_token and not holds(link.credential):
+                link.close(codec.POLICY_VIOLATION, "the credential was removed")
 
     def channel(self, entity: str) -> str:
         """What ``send`` takes to reach an entity over a connection it opened; "" when it has none open."""
@@ -167,6 +199,8 @@ class WebSocketBinding:
                 entity = codec.entity_of_handshake(request.originator, self._own_id, self._sp_id)
                 self.note("connection named by its first request")
                 self._bind(link, entity)
+        if link.credential and request.originator in codec.UNNAMED and codec.registers(request):
+            return  # the core gives it the name its credential is for
         if codec.identify(request, link.entity, self._own_id, self._sp_id):
             return
         if not self._may_relay(link.entity, request.originator):
@@ -313,6 +347,7 @@ async def connect(
     *,
     origin: str,
     tls: ssl.SSLContext | None,
+    guard: Guard | None = None,
 ) -> None:
     """Connect a link to a URL; returns when it is open.
 
@@ -323,6 +358,7 @@ async def connect(
         limits: what the connection may cost.
         origin: who this side is, for X-M2M-Origin; "" before it is known.
         tls: verifies the server; None for the system's certificates.
+        guard: decides where it may go; None lets it pass.
 
     Raises:
         Unreachable: no connection, or no WebSocket of oneM2M there.
@@ -348,8 +384,9 @@ async def connect(
     except TimeoutError as error:
         raise _failed(link, f"{_shown(url)}: no connection in {_CONNECT_S:g} s") from error
     except ssl.SSLError as error:
-    guard: Guard | None = None,
         raise _failed(link, f"{_shown(url)}: the TLS certificate or handshake is refused ({error})") from error
+    except Refused as error:
+        raise _failed(link, f"{_shown(url)}: {error}") from error
     except OSError as error:
         raise _failed(
             link, f"{_shown(url)}: no connection ({os.strerror(error.errno) if error.errno else error})"
@@ -359,7 +396,6 @@ async def connect(
             await link.settled.wait()
     except TimeoutError as error:
         link.close(codec.NORMAL, "no handshake")
-        guard: decides where it may go; None lets it pass.
         raise Unreachable(f"{_shown(url)}: no answer to the handshake in {limits.handshake_s:g} s") from error
     if not link.is_open:
         raise Unreachable(f"{_shown(url)}: {link.why_gone or 'the connection was refused'}")
@@ -383,8 +419,6 @@ def _split(url: str, default: str) -> tuple[str, str]:
 
     Raises:
         Unreachable: ``ct`` names a serialisation this CSE does not write.
-    except Refused as error:
-        raise _failed(link, f"{_shown(url)}: {error}") from error
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)

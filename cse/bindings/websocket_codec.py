@@ -29,7 +29,9 @@ SUBPROTOCOLS = {
 #: subprotocol by serialisation, as this CSE asks for it
 NAMES = {JSON: "oneM2M.json", CBOR: "oneM2M.cbor"}
 #: close codes (RFC 6455 clause 7.4.1)
-NORMAL, GOING_AWAY, UNSUPPORTED_DATA, INVALID_DATA = 1000, 1001, 1003, 1007
+NORMAL, GOING_AWAY, UNSUPPORTED_DATA, INVALID_DATA, POLICY_VIOLATION = 1000, 1001, 1003, 1007, 1008
+#: what browsers, which cannot send Authorization, offer besides the subprotocol: this and a token
+TOKEN_SUBPROTOCOL = "bearer."
 POLICY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
 
 _AE, _REMOTE_CSE = 2, 16

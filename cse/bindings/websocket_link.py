@@ -81,6 +81,8 @@ class WebSocketLink:
         self.outward = outward
         #: what the other side proved to be, "" for nothing
         self.credential = ""
+        #: that was proved by a token, which may be taken away
+        self.by_token = False
         #: the entity is or was registered here, so that the end of its registration ends the connection
         self.registered = False
         #: set when the connection is open or gone

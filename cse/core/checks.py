@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cse.core.context import RequestContext
+from cse.core.identity import check_identity
 from cse.onem2m.addressing import is_entity_id
-from cse.onem2m.errors import BadRequest, ReleaseVersionNotSupported, RequestTimeout, SecurityAssociationRequired
+from cse.onem2m.errors import BadRequest, ReleaseVersionNotSupported, RequestTimeout
 from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.primitives import Operation, Request, ResultContent
 from cse.onem2m.timestamps import absolute_time, is_timestamp
@@ -19,6 +20,7 @@ def check_request(ctx: RequestContext) -> None:
         BadRequest: with the parameter's name and what to send.
         ReleaseVersionNotSupported: rvi is absent or not among the supported releases.
         RequestTimeout: rqet or rset has passed.
+        SecurityAssociationRequired, OriginatorHasNotRegistered: see ``identity``.
     """
     request = ctx.request
     if not request.request_id:
@@ -29,11 +31,9 @@ def check_request(ctx: RequestContext) -> None:
             raise BadRequest("the originator (fr, X-M2M-Origin) is missing: send your AE-ID, e.g. Cmy-ae")
     elif not is_entity_id(request.originator):
         raise BadRequest(f"the originator {request.originator!r} is no AE-ID or CSE-ID: send e.g. Cmy-ae or /cse-id")
-    if request.binding and not request.credential and not ctx.settings.believe_originators:
-        raise SecurityAssociationRequired(
-            "this CSE believes no originator that has not proved who it is: connect with credentials, or start the CSE "
-            "with --insecure-dev for development"
-        )
+    if request.binding:
+        check_identity(ctx)
+        request = ctx.request
     if request.operation is Operation.CREATE:
         if request.resource_type is None:
             raise BadRequest("the resource type (ty) is missing: a CREATE must say what to create, e.g. ty=3")
@@ -121,5 +121,5 @@ def _check_values(request: Request) -> None:
             raise BadRequest("rcn 10 and semantic queries (sqi) need a query: send filter 'smf' too")
         if request.semantic_query and request.result_content != ResultContent.SEMANTIC_CONTENT:
             raise BadRequest("a semantic query (sqi) gives semantic content: send rcn 10 too")
-    if request.semantic_query:
-        raise NotSupported("semantic queries (sqi) are not supported by this CSE")
+        if request.semantic_query is False:
+            raise BadRequest("rcn 10 is the result of a semantic query: send sqi true, or leave rcn out to discover")

@@ -68,7 +68,7 @@ class Request:
     (``lbl``, ``ty``, ...), integers for numbers, ``atr``/``catr``/``patr`` as lists of ``{"nm": ..., "val": ...}``.
     ``attribute_list`` is the partial-retrieve list (``atrl``), whichever way the binding carried it.
     Timestamps stay as they were sent: absolute strings, or integers of milliseconds from reception.
-    The last three fields never travel: the binding that took the request sets them.
+    The last four fields never travel: the binding that took the request sets them.
     """
 
     operation: Operation
@@ -103,8 +103,10 @@ class Request:
     authorization_relationship: bool | None = None
     semantic_query: bool | None = None
     vendor: str | None = None
-    #: the principal the connection proved itself to be ("" when it proved nothing)
+    #: the entity the connection proved itself to be, in its shortest form ("" when it proved nothing)
     credential: str = ""
+    #: the Credential-ID a registration names, which proves nothing
+    credential_id: str = ""
     #: the socket peer's address, for accessControlContexts ("" when there is none)
     peer_address: str = ""
     #: the name of the binding the request came over ("" for requests made inside the CSE)

@@ -66,7 +66,7 @@ class AeHooks(Hooks):
             raise SecurityAssociationRequired(f"{stem!r} is a CSE-ID: an AE registers with From 'C', 'S', or its AE-ID")
         if stem and (stem[0] not in "CS" or not is_resource_name(stem)) and not _may_keep_name(ctx, stem):
             raise BadRequest(f"AE-ID {stem!r} must begin with C or S: send From 'C', 'S' or e.g. 'Cmy-ae'")
-        welcome = settings.open_registration or stem in settings.admin
+        welcome = settings.open_registration or stem in settings.admin or (stem and stem == ctx.request.credential)
         if not welcome and not any(fnmatchcase(stem, pattern) for pattern in settings.allowed_originators):
             raise AppRuleValidationFailed(
                 f"AE-ID {stem!r} may not register here: ask the operator to allow it (allowed_originators)"

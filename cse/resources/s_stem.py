@@ -40,7 +40,7 @@ def register(ctx: Context, parent: Resource, attributes: dict[str, Any]) -> Gene
     attributes.setdefault("rn", f"ae_{ctx.env.new_id()}")
     content: dict[str, Any] = {
         "lnk": f"{ctx.settings.cse_id}/{parent.path}/{attributes['rn']}",
-        "lbl": [f"Credential-ID:{ctx.request.credential}"],
+        "lbl": [f"Credential-ID:{ctx.request.credential_id or ctx.request.credential}"],
     }
     answer: Response | None = None
     if len(stem) > 1:

@@ -139,7 +139,7 @@ def test_registrations_under_an_ae_id_or_a_credential(
 ) -> None:
     request = _request(given_, Operation.CREATE, 2)
     assert codec.identify(request, Topic("reg_req", level, "id-in"), "id-in")
-    assert (request.originator, request.credential) == (originator, credential)
+    assert (request.originator, request.credential_id) == (originator, credential)
 
 
 def test_registration_topics_are_for_registrations_and_no_disguise() -> None:
