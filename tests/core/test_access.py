@@ -26,6 +26,7 @@ def attempt(world: World, operation: Operation, to: str, originator: str) -> Sta
 CRUD = {Operation.CREATE: 1, Operation.RETRIEVE: 2, Operation.UPDATE: 4, Operation.DELETE: 8}
 
 
+@pytest.mark.behaviour("EB-1.13", "EB-6.09")
 @pytest.mark.parametrize("operation", list(CRUD))
 def test_without_a_policy_only_the_creator_may(world: World, operation: Operation) -> None:
     world.ae()
@@ -52,6 +53,7 @@ def test_each_bit_of_a_policy_grants_its_operation_only(world: World, operation:
         assert attempt(world, operation, path, "Cae") is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-6.08")
 @pytest.mark.parametrize(
     ("entry", "originator", "granted"),
     [
@@ -75,6 +77,7 @@ def test_originators_of_a_rule(world: World, entry: str, originator: str, grante
     assert world.retrieve(path, originator).status is expected
 
 
+@pytest.mark.behaviour("EB-6.08")
 def test_group_in_a_rule_stands_for_its_members(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -85,6 +88,7 @@ def test_group_in_a_rule_stands_for_its_members(world: World) -> None:
     assert world.retrieve(path, "Cae").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-6.14")
 def test_instances_and_virtual_children_follow_the_container(world: World) -> None:
     world.ae()
     path = world.container(acpi=[world.policy("acp", ["Cother"], 2 + 32)])
@@ -94,6 +98,7 @@ def test_instances_and_virtual_children_follow_the_container(world: World) -> No
     assert world.delete(f"{path}/la", "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-6.01")
 def test_policies_are_guarded_by_their_own_self_privileges(world: World) -> None:
     world.ae()
     own = {"pv": {"acr": []}, "pvs": {"acr": [{"acor": ["Cboss"], "acop": 63}]}}
@@ -105,6 +110,7 @@ def test_policies_are_guarded_by_their_own_self_privileges(world: World) -> None
     assert world.delete("cse-in/acp", "Cboss").status is Status.DELETED
 
 
+@pytest.mark.behaviour("EB-6.02")
 @pytest.mark.parametrize("rules", [None, {}, {"acr": []}, "absent"])
 def test_self_privileges_must_grant_something(world: World, rules: Any) -> None:
     body: dict[str, Any] = {"pv": {"acr": []}, "pvs": rules}
@@ -123,6 +129,7 @@ def test_operations_beyond_the_bits_are_4000(world: World, operations: Any) -> N
     assert world.create("cse-in", 1, {"m2m:acp": body}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-6.04", "EB-6.05", "EB-6.06", "EB-6.07")
 def test_policy_links(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -152,6 +159,7 @@ def test_deleted_policy_leaves_the_links(world: World) -> None:
     assert world.retrieve(path, "Cae").status is Status.OK
 
 
+@pytest.mark.behaviour("EB-6.09")
 def test_custodian_alone_may_where_there_is_one(world: World) -> None:
     world.ae()
     path = world.container(cstn="Ckeeper")
@@ -159,6 +167,7 @@ def test_custodian_alone_may_where_there_is_one(world: World) -> None:
     assert world.retrieve(path, "Cae").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-6.10")
 def test_child_types_of_a_rule(world: World) -> None:
     world.ae()
     path = world.container(acpi=[world.policy("acp", ["Cother"], 1, acod=[{"chty": [4]}])])
@@ -166,6 +175,7 @@ def test_child_types_of_a_rule(world: World) -> None:
     assert world.create(path, 3, {"m2m:cnt": {}}, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-6.12", "EB-6.13")
 def test_rules_that_demand_authentication_or_a_place_do_not_apply(world: World) -> None:
     world.ae()
     authenticated = world.policy("a1", ["Cother"], 2, acaf=True)
@@ -181,6 +191,7 @@ def test_time_windows(world: World, window: str, granted: bool) -> None:
     assert (world.retrieve(path, "Cother").status is Status.OK) is granted
 
 
+@pytest.mark.behaviour("EB-4.06")
 def test_discovery_leaves_out_what_may_not_be_seen(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -192,12 +203,14 @@ def test_discovery_leaves_out_what_may_not_be_seen(world: World) -> None:
     assert refused.status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-5.10")
 def test_registered_entities_see_the_cse_base_and_strangers_do_not(world: World) -> None:
     world.ae()
     assert world.retrieve("cse-in", "Cae").status is Status.OK
     assert world.retrieve("cse-in", "Cstranger").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-5.01")
 @pytest.mark.parametrize(("originator", "first"), [("C", "C"), ("", "C"), ("S", "S"), ("Cmine", "C"), ("Smine", "S")])
 def test_registration_gives_an_ae_id(world: World, originator: str, first: str) -> None:
     response = world.create("cse-in", 2, {"m2m:ae": {"api": "Nx", "rr": False, "srv": ["3"]}}, originator)
@@ -209,6 +222,7 @@ def test_registration_gives_an_ae_id(world: World, originator: str, first: str) 
         assert shown["aei"] == originator
 
 
+@pytest.mark.behaviour("EB-5.03", "EB-5.04", "EB-5.05", "EB-5.07")
 @pytest.mark.parametrize(
     ("changes", "originator", "status"),
     [
@@ -230,24 +244,28 @@ def test_registrations_that_are_refused(world: World, changes: dict[str, Any], o
     assert world.create("cse-in", 2, {"m2m:ae": body}, originator).status is status
 
 
+@pytest.mark.behaviour("EB-5.07", "EB-5.08")
 @pytest.mark.parametrize("missing", ["api", "rr", "srv"])
 def test_registration_without_a_mandatory_attribute_is_4000(world: World, missing: str) -> None:
     body = {name: value for name, value in (("api", "Nx"), ("rr", True), ("srv", ["3"])) if name != missing}
     assert world.create("cse-in", 2, {"m2m:ae": body}, "Cx").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-5.07")
 @pytest.mark.parametrize(("release", "status"), [("3", Status.CREATED), ("4", Status.BAD_REQUEST)])
 def test_small_r_app_ids_up_to_release_3(world: World, release: str, status: Status) -> None:
     body = {"api": "rx", "rr": True, "srv": ["3"]}
     assert world.create("cse-in", 2, {"m2m:ae": body}, "Cx", release=release).status is status
 
 
+@pytest.mark.behaviour("EB-5.02")
 def test_ae_below_an_ae_is_4108(world: World) -> None:
     world.ae()
     body = {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"]}}
     assert world.create("cse-in/ae", 2, body).status is Status.INVALID_CHILD_RESOURCE_TYPE
 
 
+@pytest.mark.behaviour("EB-5.11")
 def test_deregistration_takes_everything_along(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -258,6 +276,7 @@ def test_deregistration_takes_everything_along(world: World) -> None:
     assert world.retrieve(path).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-5.06")
 def test_closed_registration_takes_listed_originators_only(make_world: Callable[..., World]) -> None:
     world = make_world(open_registration=False, allowed_originators=("Cgood*",))
     body = {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"]}}
@@ -265,6 +284,7 @@ def test_closed_registration_takes_listed_originators_only(make_world: Callable[
     assert world.create("cse-in", 2, body, "Cgood1").status is Status.CREATED
 
 
+@pytest.mark.behaviour("EB-5.13", "EB-5.14")
 def test_remote_cse_registration(world: World) -> None:
     body = {"cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["3"], "rn": "mn"}
     world.ae()
@@ -280,6 +300,7 @@ def test_remote_cse_registration(world: World) -> None:
     assert world.delete("cse-in/mn", "/id-mn").status is Status.DELETED
 
 
+@pytest.mark.behaviour("EB-5.13")
 def test_an_asn_cse_takes_no_registrations_of_cses(make_world: Callable[..., World]) -> None:
     world = make_world(cse_type=CseType.ASN)
     body = {"cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["3"]}

@@ -57,6 +57,7 @@ def fill(world: World, count: int = 3) -> None:
         world.advance(0)
 
 
+@pytest.mark.behaviour("EB-18.11")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -82,6 +83,7 @@ def test_actions_that_could_never_run(world: World, attributes: dict[str, Any]) 
     assert act(world, **attributes).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-18.11")
 def test_the_originator_needs_its_rights(world: World) -> None:
     open_subject = world.policy("acp", ["Cother"], 63)
     world.update(SUBJECT, {"m2m:cnt": {"acpi": [open_subject]}}, "Cae")
@@ -95,6 +97,7 @@ def test_action_input_is_not_supported(world: World) -> None:
     assert act(world, ipu={"cstr": "x"}).status is Status.NOT_IMPLEMENTED
 
 
+@pytest.mark.behaviour("EB-18.12")
 def test_once(world: World) -> None:
     assert act(world).status is Status.CREATED
     fill(world, 2)
@@ -105,6 +108,7 @@ def test_once(world: World) -> None:
     assert world.retrieve(ACTION).content["m2m:actr"]["air"]["rsc"] == 2004
 
 
+@pytest.mark.behaviour("EB-18.12")
 def test_off(world: World) -> None:
     act(world, evm=OFF)
     fill(world)
@@ -115,6 +119,7 @@ def test_off(world: World) -> None:
     assert happened(world) == 1
 
 
+@pytest.mark.behaviour("EB-18.12")
 def test_continuous(world: World) -> None:
     assert act(world, evm=CONTINUOUS, ecp=2).content["m2m:actr"]["ecp"] == 2
     fill(world, 6)
@@ -122,6 +127,7 @@ def test_continuous(world: World) -> None:
     assert act(world, rn="second", evm=CONTINUOUS).content["m2m:actr"]["ecp"] == 1000
 
 
+@pytest.mark.behaviour("EB-18.12")
 def test_periodic(world: World) -> None:
     act(world, evm=PERIODIC, ecp=5000)
     fill(world, 5)
@@ -151,6 +157,7 @@ def test_smaller_priority_comes_first(world: World) -> None:
     assert labels == [["first"], ["second"], ["late"]]
 
 
+@pytest.mark.behaviour("EB-18.11", "EB-18.14")
 def test_update_checks_and_control(world: World) -> None:
     act(world, evm=PERIODIC, ecp=5000)
     for changes in ({"orc": None}, {"evm": ONCE, "ecp": 7}, {"sri": "cse-in/nothing"}, {"dep": ["cse-in"]}):
@@ -165,6 +172,7 @@ def depend(world: World, rn: str, label: str, sufficient: bool) -> Response:
     return world.create(ACTION, 66, {"m2m:depr": body}, "Cae")
 
 
+@pytest.mark.behaviour("EB-18.14")
 @pytest.mark.parametrize(
     ("dependencies", "runs"),
     [
@@ -190,6 +198,7 @@ def test_dependencies_gate_the_action(world: World, dependencies: list[tuple[str
     assert happened(world) == int(runs)
 
 
+@pytest.mark.behaviour("EB-18.13")
 def test_dependencies_are_checked_and_forgotten(world: World) -> None:
     act(world)
     body = {"evc": {"optr": 1, "sbjt": "lbl", "thld": ["a"]}, "rri": "cse-in/nothing", "sfc": True}

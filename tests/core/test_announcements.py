@@ -52,6 +52,7 @@ def change(two: Federation, address: str, **attributes: Any) -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.behaviour("EB-17.01")
 def test_the_response_shows_where_it_is_announced(two: Federation) -> None:
     original = announce(two, rn="c", lbl=["x"], mni=5)
     (address,) = original["at"]
@@ -64,6 +65,7 @@ def test_the_response_shows_where_it_is_announced(two: Federation) -> None:
     assert "at" not in found
 
 
+@pytest.mark.behaviour("EB-17.01")
 def test_it_lies_below_the_announced_csebase(two: Federation) -> None:
     found = seen(two, announce(two)["at"][0])
     base = two.infra.store.get(found["pi"])
@@ -73,6 +75,7 @@ def test_it_lies_below_the_announced_csebase(two: Federation) -> None:
     assert len(two.infra.discover("cse-in", ty=[10005])) == 1
 
 
+@pytest.mark.behaviour("EB-17.01")
 def test_below_an_announced_parent_when_there_is_one(two: Federation) -> None:
     outer = announce(two, rn="outer")
     inner = announce(two, parent="cse-mn/dev/outer", rn="inner")
@@ -98,6 +101,7 @@ def test_a_purged_instance_is_withdrawn(two: Federation) -> None:
     assert two.infra.retrieve(first["at"][0]).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-17.02")
 def test_optional_attributes_are_announced_when_named(two: Federation) -> None:
     original = announce(two, rn="c", mni=5, mbs=100, aa=["mni"])
     found = seen(two, original["at"][0])
@@ -105,6 +109,7 @@ def test_optional_attributes_are_announced_when_named(two: Federation) -> None:
     assert "mbs" not in found
 
 
+@pytest.mark.behaviour("EB-17.03")
 def test_adding_and_removing_announced_attributes(two: Federation) -> None:
     (address,) = announce(two, rn="c", mni=5, mbs=100, aa=["mni"])["at"]
     change(two, "cse-mn/dev/c", aa=["mni", "mbs"])
@@ -117,12 +122,14 @@ def test_adding_and_removing_announced_attributes(two: Federation) -> None:
     assert "mbs" not in seen(two, address)
 
 
+@pytest.mark.behaviour("EB-17.04")
 def test_unknown_announced_attributes_are_4000(two: Federation) -> None:
     for names in (["nonsense"], ["mni", "bad name"], ["mni/"]):
         answer = two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"at": ["/id-in"], "aa": names}}, "Cdev")
         assert answer.status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-17.04")
 def test_names_that_cannot_be_announced_are_dropped(two: Federation) -> None:
     original = announce(two, rn="c", mni=5, aa=["mni", "cni", "at", "mbs"])
     assert original["aa"] == ["mni"]
@@ -138,6 +145,7 @@ def test_changes_follow(two: Federation) -> None:
     assert "lbl" not in seen(two, address)
 
 
+@pytest.mark.behaviour("EB-17.01", "EB-17.05")
 def test_announcing_later_and_to_nobody(two: Federation) -> None:
     two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"rn": "c"}}, "Cdev")
     (address,) = change(two, "cse-mn/dev/c", at=["/id-in"])["at"]
@@ -146,6 +154,7 @@ def test_announcing_later_and_to_nobody(two: Federation) -> None:
     assert two.infra.retrieve(address).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-17.05")
 @pytest.mark.parametrize("at", [["/id-mn"], []])
 def test_a_cse_taken_out_of_at_loses_it(two: Federation, at: list[str]) -> None:
     (address,) = announce(two, rn="c")["at"]
@@ -159,6 +168,7 @@ def test_naming_the_cse_again_changes_nothing(two: Federation) -> None:
     assert change(two, "cse-mn/dev/c", at=[address])["at"] == [address]
 
 
+@pytest.mark.behaviour("EB-17.06")
 def test_the_announced_goes_with_its_original(two: Federation) -> None:
     (outer,) = announce(two, rn="outer")["at"]
     (inner,) = announce(two, parent="cse-mn/dev/outer", rn="inner")["at"]
@@ -167,6 +177,7 @@ def test_the_announced_goes_with_its_original(two: Federation) -> None:
     assert two.infra.retrieve(inner).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-17.11")
 def test_announcing_to_the_own_cse(two: Federation) -> None:
     original = announce(two, rn="c", at=["/id-mn"])
     answer = two.middle.retrieve(original["at"][0])
@@ -243,6 +254,7 @@ def test_only_the_hosting_cse_of_the_original_changes_it(two: Federation) -> Non
     assert answer.status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-17.07", "EB-17.08")
 def test_identifiers_become_sp_relative_and_policies_apply_when_announced(two: Federation) -> None:
     pv = {"acr": [{"acor": ["/id-in/Capp"], "acop": 34}]}
     pvs = {"acr": [{"acor": ["Cdev"], "acop": 63}]}
@@ -268,6 +280,7 @@ def test_changing_the_policies_follows(two: Federation) -> None:
     assert "acpi" not in seen(two, address)
 
 
+@pytest.mark.behaviour("EB-17.09")
 def test_rcn_7_gives_the_original(two: Federation) -> None:
     pv = {"acr": [{"acor": ["/id-in/CAdmin"], "acop": 63}]}
     pvs = {"acr": [{"acor": ["Cdev"], "acop": 63}]}
@@ -286,6 +299,7 @@ def test_rcn_7_asks_in_the_name_of_the_originator(two: Federation) -> None:
     assert answer.status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-17.10")
 def test_bi_directional_changes_flow_back(two: Federation) -> None:
     (address,) = announce(two, rn="c", lbl=["a"], ast=2)["at"]
     answer = two.infra.update(address, {"m2m:cntA": {"lbl": ["b"]}})
@@ -314,6 +328,7 @@ def test_an_ae_is_announced(two: Federation) -> None:
     assert (found["ty"], found["api"], found["srv"], found["lbl"]) == (10002, "Ndev", ["3"], ["device"])
 
 
+@pytest.mark.behaviour("EB-17.07")
 def test_a_group_is_announced_with_sp_relative_members(two: Federation) -> None:
     two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"rn": "c"}}, "Cdev")
     original = announce(two, 9, "m2m:grp", rn="g", mnm=2, mid=["cse-mn/dev/c"], aa=["mid"])
@@ -322,6 +337,7 @@ def test_a_group_is_announced_with_sp_relative_members(two: Federation) -> None:
     assert member.startswith("/id-mn/")
 
 
+@pytest.mark.behaviour("EB-17.12")
 def test_a_specialisation_is_announced_with_its_custom_attributes(two: Federation) -> None:
     content = {"cnd": "org.onem2m.common.moduleclass.temperature", "curT0": 21.5, "aa": ["curT0"]}
     original = announce(two, 28, "cod:tempe", rn="t", **content)

@@ -23,6 +23,7 @@ def attributes(world: World, path: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.behaviour("EB-7.01")
 def test_a_new_container_is_empty_and_has_no_latest_or_oldest(world: World) -> None:
     path = world.container()
     shown = attributes(world, path)
@@ -32,12 +33,14 @@ def test_a_new_container_is_empty_and_has_no_latest_or_oldest(world: World) -> N
         assert world.delete(f"{path}/{name}").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-7.02")
 @pytest.mark.parametrize("name", ["mni", "mbs", "mia"])
 @pytest.mark.parametrize("value", [-1, "5", 1.5, True, None])
 def test_limits_of_the_wrong_type_are_4000(world: World, name: str, value: Any) -> None:
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {name: value}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-7.06")
 @pytest.mark.parametrize("content", ["text", "", "ünïcode", 5, 2.5, True, [1, "a"], {"a": {"b": 1}}])
 def test_content_of_any_json_type_comes_back_as_it_was(world: World, content: Any) -> None:
     path = world.container()
@@ -50,6 +53,7 @@ def test_content_of_any_json_type_comes_back_as_it_was(world: World, content: An
     assert shown["cs"] == expected
 
 
+@pytest.mark.behaviour("EB-7.07")
 @pytest.mark.parametrize("info", ["text", "text:0", "text/plain", "text/plain:0:0:0", "text/plain:9", "/plain:0"])
 def test_content_info_without_media_type_or_encoding_is_4000(world: World, info: str) -> None:
     path = world.container()
@@ -57,6 +61,7 @@ def test_content_info_without_media_type_or_encoding_is_4000(world: World, info:
     assert world.post(path, "x", cnf="text/plain:0").status is Status.CREATED
 
 
+@pytest.mark.behaviour("EB-7.03", "EB-7.04")
 def test_instances_are_below_containers_only_and_never_updated(world: World) -> None:
     path = world.container()
     assert world.create("cse-in/ae", 4, {"m2m:cin": {"con": "x"}}, "Cae").status is Status.INVALID_CHILD_RESOURCE_TYPE
@@ -69,11 +74,13 @@ def test_instances_are_below_containers_only_and_never_updated(world: World) -> 
     assert world.update(f"{path}/{rn}", {"m2m:cin": {"con": "y"}}).status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("EB-7.05")
 def test_a_child_cannot_have_the_name_of_a_virtual_one(world: World) -> None:
     path = world.container()
     assert world.create(path, 3, {"m2m:cnt": {"rn": "la"}}).status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("EB-7.09")
 def test_counters_follow_every_instance(world: World) -> None:
     path = world.container()
     for index, content in enumerate(("1", "22", "333"), start=1):
@@ -86,6 +93,7 @@ def test_counters_follow_every_instance(world: World) -> None:
     assert world.retrieve(f"{path}/ol").content["m2m:cin"]["con"] == "1"
 
 
+@pytest.mark.behaviour("EB-7.11")
 def test_mni_drops_the_oldest(world: World) -> None:
     path = world.container(mni=2)
     for content in "abc":
@@ -99,6 +107,7 @@ def test_mni_drops_the_oldest(world: World) -> None:
     assert attributes(world, path)["cni"] == 1
 
 
+@pytest.mark.behaviour("EB-7.12")
 def test_mbs_refuses_what_can_never_fit_and_drops_the_oldest_for_the_rest(world: World) -> None:
     path = world.container(mbs=5)
     assert world.post(path, "123456").status is Status.NOT_ACCEPTABLE
@@ -108,6 +117,7 @@ def test_mbs_refuses_what_can_never_fit_and_drops_the_oldest_for_the_rest(world:
     assert (shown["cni"], shown["cbs"]) == (1, 2)
 
 
+@pytest.mark.behaviour("EB-7.13")
 def test_mia_bounds_the_life_time_of_instances(world: World) -> None:
     path = world.container(mia=10)
     world.post(path, "a")
@@ -121,6 +131,7 @@ def test_mia_bounds_the_life_time_of_instances(world: World) -> None:
     assert (attributes(world, path)["cni"], attributes(world, path)["cbs"]) == (0, 0)
 
 
+@pytest.mark.behaviour("EB-7.15")
 def test_disabled_retrieval_hides_instances_and_enabling_forgets_them(world: World) -> None:
     path = world.container()
     rn = world.post(path, "a").content["m2m:cin"]["rn"]
@@ -138,6 +149,7 @@ def test_disabled_retrieval_hides_instances_and_enabling_forgets_them(world: Wor
     assert world.retrieve(f"{path}/la").content["m2m:cin"]["con"] == "c"
 
 
+@pytest.mark.behaviour("EB-7.16")
 def test_deleting_latest_and_oldest_counts_down(world: World) -> None:
     path = world.container()
     for content in "abc":
@@ -148,6 +160,7 @@ def test_deleting_latest_and_oldest_counts_down(world: World) -> None:
     assert (attributes(world, path)["cni"], attributes(world, path)["cbs"]) == (1, 1)
 
 
+@pytest.mark.behaviour("EB-7.17")
 def test_deletion_count_makes_an_instance_vanish_after_its_last_read(world: World) -> None:
     path = world.container()
     world.post(path, "a", dcnt=2)
@@ -164,11 +177,13 @@ def test_instance_with_a_name_of_its_own_is_found_by_it(world: World) -> None:
     assert world.retrieve(f"{path}/first").content["m2m:cin"]["con"] == "a"
 
 
+@pytest.mark.behaviour("EB-8.01")
 @pytest.mark.parametrize("expiry", ["20200101T000000", "20261122T115959"])
 def test_life_time_in_the_past_is_4000(world: World, expiry: str) -> None:
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"et": expiry}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-8.02")
 def test_life_time_is_cut_to_the_maximum_and_to_the_parents(world: World) -> None:
     limit = format_timestamp(world.now + 3600)
     path = world.container(et=limit)
@@ -180,6 +195,7 @@ def test_life_time_is_cut_to_the_maximum_and_to_the_parents(world: World) -> Non
     assert instance["et"] == limit
 
 
+@pytest.mark.behaviour("EB-8.04")
 def test_expired_resources_and_their_children_are_gone_at_once_and_swept_later(world: World) -> None:
     before = world.store.plain_count()
     path = world.container(et=format_timestamp(world.now + 10))
@@ -193,6 +209,7 @@ def test_expired_resources_and_their_children_are_gone_at_once_and_swept_later(w
     world.container()
 
 
+@pytest.mark.behaviour("EB-8.03")
 def test_null_life_time_gives_the_default_again(world: World) -> None:
     path = world.container(et=format_timestamp(world.now + 10))
     assert world.update(path, {"m2m:cnt": {"et": None}}, "Cae").status is Status.UPDATED

@@ -64,6 +64,7 @@ def event(world: World, path: str) -> None:
     assert settle(world) == []
 
 
+@pytest.mark.behaviour("EB-12.01", "EB-12.03", "EB-12.09")
 @pytest.mark.parametrize(
     ("attributes", "status"),
     [
@@ -90,6 +91,7 @@ def test_what_does_not_fit_creates_nothing(world: World, attributes: dict[str, A
     assert world.discover("cse-in", ty=[23]) == []
 
 
+@pytest.mark.behaviour("EB-12.02", "EB-12.06")
 def test_member_subscriptions_are_made_and_go_with_it(world: World) -> None:
     made = cross(world).content["m2m:crs"]
     assert len(made["rrats"]) == 2
@@ -110,6 +112,7 @@ def test_below_the_cse_base_the_members_verify_it(world: World) -> None:
     assert made.status is Status.CREATED, made.content
 
 
+@pytest.mark.behaviour("EB-12.06")
 def test_existing_subscriptions_are_joined_and_let_go(world: World) -> None:
     world.create(ONE, 23, {"m2m:sub": {"rn": "sub", "nu": [URL], "enc": {"net": [3]}}}, "Cae")
     own = cross(world, rrat=None, encs=None, srat=[f"{ONE}/sub"]).content["m2m:crs"]["ri"]
@@ -120,6 +123,7 @@ def test_existing_subscriptions_are_joined_and_let_go(world: World) -> None:
     assert "acrs" not in member
 
 
+@pytest.mark.behaviour("EB-12.05")
 @pytest.mark.parametrize("window", [1, 2])
 def test_all_events_in_a_window_give_one_notification(world: World, window: int) -> None:
     ri = cross(world, twt=window).content["m2m:crs"]["ri"]
@@ -137,6 +141,7 @@ def test_all_events_in_a_window_give_one_notification(world: World, window: int)
     assert settle(world) == []
 
 
+@pytest.mark.behaviour("EB-12.09")
 @pytest.mark.parametrize(
     ("mode", "nothing", "some", "everything"),
     [(1, 0, 0, 1), (2, 0, 1, 1), (3, 1, 1, 0), (4, 1, 0, 0), (5, 0, 1, 0)],
@@ -159,6 +164,7 @@ def test_sliding_window_of_some_missing(world: World) -> None:
     assert len(settle(world)) == 1
 
 
+@pytest.mark.behaviour("EB-12.04")
 def test_update_of_the_window_starts_it_anew(world: World) -> None:
     cross(world)
     event(world, ONE)
@@ -171,6 +177,7 @@ def test_update_of_the_window_starts_it_anew(world: World) -> None:
         assert world.update(CRS, {"m2m:crs": {name: value}}, "Cae").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-12.07")
 @pytest.mark.parametrize("way", ["delete", "clear"])
 def test_it_ends_with_a_member(world: World, way: str) -> None:
     member = cross(world, su="http://127.0.0.1:9999/su").content["m2m:crs"]["rrats"][0]
@@ -184,6 +191,7 @@ def test_it_ends_with_a_member(world: World, way: str) -> None:
     assert world.discover("cse-in", ty=[23]) == []
 
 
+@pytest.mark.behaviour("EB-12.08")
 def test_expiration_counter_and_statistics(world: World) -> None:
     cross(world, exc=2, nse=True)
     for _ in range(2):

@@ -34,6 +34,7 @@ def names(found: list[str]) -> set[str]:
     return {"cin" if entry.rpartition("/")[2].startswith("i") else entry.rpartition("/")[2] for entry in found}
 
 
+@pytest.mark.behaviour("EB-4.07", "EB-4.11")
 @pytest.mark.parametrize(
     ("criteria", "expected"),
     [
@@ -71,6 +72,7 @@ def test_filters(world: World, criteria: dict[str, Any], expected: set[str]) -> 
     assert names(world.discover("cse-in", **criteria)) == expected
 
 
+@pytest.mark.behaviour("EB-4.08")
 @pytest.mark.parametrize(
     ("tag", "offset_s", "expected"),
     [
@@ -91,12 +93,14 @@ def test_the_target_itself_is_not_reported(world: World) -> None:
     assert names(world.discover(A, lbl=["red"])) == {"b", "cin"}
 
 
+@pytest.mark.behaviour("EB-4.14")
 def test_unstructured_addresses(world: World) -> None:
     found = world.retrieve("cse-in", filter={"fu": 1, "ty": [3]}, desired_identifier=2).content["m2m:uril"]
     assert all("/" not in entry for entry in found)
     assert world.retrieve(found[0]).status is Status.OK
 
 
+@pytest.mark.behaviour("EB-4.12")
 def test_limit_and_offset(world: World) -> None:
     everything = world.discover("cse-in", ty=[3])
     response = world.retrieve("cse-in", filter={"fu": 1, "ty": [3], "lim": 2})
@@ -119,6 +123,7 @@ def _as_dict(world: World) -> dict[str, Any]:
     return {name: getattr(world.settings, name) for name in world.settings.__dataclass_fields__}
 
 
+@pytest.mark.behaviour("EB-4.02")
 def test_references(world: World) -> None:
     response = world.retrieve("cse-in", filter={"fu": 1, "ty": [3], "lbl": ["blue"]}, result_content=6)
     entries = response.content["m2m:rrl"]["rrf"]
@@ -128,16 +133,19 @@ def test_references(world: World) -> None:
     }
 
 
+@pytest.mark.behaviour("EB-4.13")
 def test_relative_path_is_appended_where_it_exists(world: World) -> None:
     assert world.discover("cse-in", ty=[3], arp="b") == [B]
     assert world.discover("cse-in", ty=[3], arp="la") == [f"{B}/la"]
 
 
+@pytest.mark.behaviour("EB-4.03")
 @pytest.mark.parametrize("rcn", [1, 4, 5, 8, 9])
 def test_other_result_contents_with_discovery_are_4000(world: World, rcn: int) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1}, result_content=rcn).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-4.09")
 @pytest.mark.parametrize(
     "criteria",
     [
@@ -155,6 +163,7 @@ def test_bad_criteria_are_4000(world: World, criteria: dict[str, Any]) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1, **criteria}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-4.04")
 def test_unknown_target_is_4004(world: World) -> None:
     assert world.retrieve("cse-in/no", filter={"fu": 1}).status is Status.NOT_FOUND
 

@@ -55,6 +55,7 @@ def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
         asyncio.run(world.store.close())
 
 
+@pytest.mark.behaviour("EB-17.13")
 @pytest.mark.parametrize("prefix", ["/id-mn/", "//onemec.local/id-mn/"])
 def test_every_operation_is_forwarded(federation: Federation, prefix: str) -> None:
     infra, middle = federation.infra, federation.middle
@@ -79,6 +80,7 @@ def test_every_operation_is_forwarded(federation: Federation, prefix: str) -> No
     assert infra.delete(f"{base}/ae/c", "Capp").status is Status.DELETED
 
 
+@pytest.mark.behaviour("EB-17.13")
 def test_a_registree_sends_upwards(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle
     infra.ae("Capp", "app")
@@ -123,6 +125,7 @@ def test_subscription_notifies_an_ae_of_another_cse(federation: Federation) -> N
     assert delivered.request.content["m2m:sgn"]["nev"]["rep"]["m2m:cin"]["con"] == "5"
 
 
+@pytest.mark.behaviour("EB-10.12")
 def test_group_fans_out_across_cses(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle
     middle.create("cse-mn", 3, {"m2m:cnt": {"rn": "far"}})

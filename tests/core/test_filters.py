@@ -144,6 +144,7 @@ SQUARE = "[[[0,0],[10,0],[10,10],[0,10],[0,0]]]"
 HOLED = "[[[0,0],[10,0],[10,10],[0,10],[0,0]],[[4,4],[6,4],[6,6],[4,6],[4,4]]]"
 
 
+@pytest.mark.behaviour("EB-18.07")
 @pytest.mark.parametrize(
     ("one", "other", "inside", "touches"),
     [
@@ -184,6 +185,7 @@ def test_geometries(one: tuple[int, str], other: tuple[int, str], inside: bool, 
     assert geometry.intersects(second, first) is touches
 
 
+@pytest.mark.behaviour("EB-18.06")
 @pytest.mark.parametrize(
     "location",
     [
@@ -215,6 +217,7 @@ def place(world: World, name: str, kind: int, coordinates: str) -> None:
     world.container(name=name, loc={"typ": kind, "crd": coordinates})
 
 
+@pytest.mark.behaviour("EB-18.07")
 @pytest.mark.parametrize(
     ("kind", "area", "function", "expected"),
     [
@@ -238,6 +241,7 @@ def test_geo_query(world: World, kind: int, area: str, function: int, expected: 
     assert {entry.rpartition("/")[2] for entry in found} == expected
 
 
+@pytest.mark.behaviour("EB-18.07")
 @pytest.mark.parametrize(
     "criteria",
     [

@@ -44,6 +44,7 @@ def instances(world: World) -> list[Any]:
     return [one["curT0"] for one in answer[ROOT].get(ROOT + "Inst", ())]
 
 
+@pytest.mark.behaviour("EB-9.03")
 def test_state_and_size_follow_every_update(world: World) -> None:
     created = make(world)
     assert created.status is Status.CREATED, created.content
@@ -55,6 +56,7 @@ def test_state_and_size_follow_every_update(world: World) -> None:
     assert "cni" not in shown(world)
 
 
+@pytest.mark.behaviour("EB-9.01")
 @pytest.mark.parametrize(
     "content",
     [
@@ -74,6 +76,7 @@ def test_what_does_not_fit_the_specialisation_is_4000(world: World, content: Any
     assert world.create("cse-in/ae", 28, content, "Cae").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-9.02")
 @pytest.mark.parametrize("changes", [{"cnd": CND}, {"curT0": None}, {"curT0": "x"}, {"colour": 1}, {"cs": 1}])
 def test_an_update_keeps_to_the_specialisation(world: World, changes: Any) -> None:
     make(world)
@@ -81,6 +84,7 @@ def test_an_update_keeps_to_the_specialisation(world: World, changes: Any) -> No
     assert world.update("cse-in/ae/t", {"cod:bat": {}}, "Cae").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-9.04")
 def test_containers_and_flex_containers_may_be_below(world: World) -> None:
     make(world)
     assert world.create("cse-in/ae/t", 3, {"m2m:cnt": {}}, "Cae").status is Status.CREATED
@@ -90,6 +94,7 @@ def test_containers_and_flex_containers_may_be_below(world: World) -> None:
     assert shown(world)["st"] == 0
 
 
+@pytest.mark.behaviour("EB-9.05")
 @pytest.mark.parametrize("limit", ["mni", "mbs", "mia"])
 def test_limits_without_fcied_or_of_zero_are_4000(world: World, limit: str) -> None:
     assert make(world, **{limit: 10}).status is Status.BAD_REQUEST
@@ -107,6 +112,7 @@ def test_without_fcied_there_is_no_latest_or_oldest(world: World) -> None:
         assert world.delete(f"cse-in/ae/t/{name}").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-9.06")
 def test_with_fcied_every_change_of_the_content_is_kept(world: World) -> None:
     make(world, fcied=True, lbl=["a"])
     assert (shown(world)["cni"], shown(world)["cbs"]) == (1, 4)
@@ -125,6 +131,7 @@ def test_with_fcied_every_change_of_the_content_is_kept(world: World) -> None:
     assert "cnd" not in latest
 
 
+@pytest.mark.behaviour("EB-9.09")
 def test_an_instance_is_read_and_deleted_but_never_written(world: World) -> None:
     make(world, fcied=True)
     body = {ROOT + "Inst": {"curT0": 1.0}}
@@ -139,6 +146,7 @@ def test_an_instance_is_read_and_deleted_but_never_written(world: World) -> None
     assert world.retrieve("cse-in/ae/t/la").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-9.07")
 def test_limits_drop_the_oldest_instances(world: World) -> None:
     make(world, fcied=True, mni=2)
     for value in (21.5, 22.5):
@@ -153,6 +161,7 @@ def test_limits_drop_the_oldest_instances(world: World) -> None:
     assert (shown(world)["cni"], shown(world)["cbs"]) == (2, 8)
 
 
+@pytest.mark.behaviour("EB-9.07")
 def test_mbs_must_leave_room_for_the_content(world: World) -> None:
     assert make(world, fcied=True, mbs=3).status is Status.BAD_REQUEST
     assert make(world, fcied=True, mbs=4).status is Status.CREATED
@@ -161,6 +170,7 @@ def test_mbs_must_leave_room_for_the_content(world: World) -> None:
     assert shown(world)["curT0"] == 20.5
 
 
+@pytest.mark.behaviour("EB-8.05")
 def test_mia_bounds_the_life_of_instances(world: World) -> None:
     make(world, fcied=True, mia=10)
     world.advance(6)
@@ -172,6 +182,7 @@ def test_mia_bounds_the_life_of_instances(world: World) -> None:
     assert shown(world)["cni"] == 0
 
 
+@pytest.mark.behaviour("EB-9.08")
 def test_fcied_false_keeps_exactly_the_latest_and_null_nothing(world: World) -> None:
     make(world, fcied=True, mni=10)
     for value in (21.5, 22.5):

@@ -33,12 +33,14 @@ def statuses(response: Response) -> list[int]:
     return [answer["rsc"] for answer in response.content["m2m:agr"]["m2m:rsp"]]
 
 
+@pytest.mark.behaviour("EB-10.01", "EB-10.02")
 def test_members_are_counted_and_validated(world: World) -> None:
     shown = group(world, mid=[A, B, A, "/id-in/" + A]).content["m2m:grp"]
     assert shown["mid"] == [A, B]
     assert (shown["cnm"], shown["mtv"], shown["mt"]) == (2, True, 0)
 
 
+@pytest.mark.behaviour("EB-10.03", "EB-10.05")
 @pytest.mark.parametrize(
     ("attributes", "status"),
     [
@@ -53,18 +55,21 @@ def test_groups_that_are_refused(world: World, attributes: dict[str, Any], statu
     assert group(world, **attributes).status is status
 
 
+@pytest.mark.behaviour("EB-10.04")
 def test_member_the_originator_may_not_read_is_5105(world: World) -> None:
     world.ae("Cother", "other")
     body = {"m2m:grp": {"rn": "g", "mnm": 5, "mid": [A]}}
     assert world.create("cse-in/other", 9, body, "Cother").status is Status.RECEIVER_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-10.05")
 @pytest.mark.parametrize(("strategy", "members", "member_type"), [(1, [A], 3), (3, ["cse-in/ae", A], 0)])
 def test_members_of_another_type_by_strategy(world: World, strategy: int, members: list[str], member_type: int) -> None:
     shown = group(world, mid=["cse-in/ae", A], mt=3, csy=strategy).content["m2m:grp"]
     assert (shown["mid"], shown["mt"]) == (members, member_type)
 
 
+@pytest.mark.behaviour("EB-10.01", "EB-10.03")
 def test_update_of_members_and_limits(world: World) -> None:
     group(world)
     path = "cse-in/ae/grp"
@@ -76,6 +81,7 @@ def test_update_of_members_and_limits(world: World) -> None:
     assert world.update(path, {"m2m:grp": {"mt": 3}}, "Cae").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-10.09")
 def test_deleted_member_vanishes(world: World) -> None:
     group(world)
     world.delete(A, "Cae")
@@ -83,6 +89,7 @@ def test_deleted_member_vanishes(world: World) -> None:
     assert (shown["mid"], shown["cnm"]) == ([B], 1)
 
 
+@pytest.mark.behaviour("EB-10.07")
 def test_fan_out_of_every_operation(world: World) -> None:
     group(world)
     fan = "cse-in/ae/grp/fopt"
@@ -102,6 +109,7 @@ def test_members_answer_for_themselves(world: World) -> None:
     assert statuses(world.retrieve("cse-in/ae/g/fopt", "Cother")) == [2000, 4103]
 
 
+@pytest.mark.behaviour("EB-10.08")
 def test_fan_out_needs_the_members_policy(world: World) -> None:
     policy = world.policy("acp", ["Cother"], 2)
     group(world, macp=[policy])

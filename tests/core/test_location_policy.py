@@ -36,6 +36,7 @@ def contents(world: World) -> list[str]:
     return [one["con"] for one in shown.get("m2m:cin", ()) if "Point" not in one["con"]]
 
 
+@pytest.mark.behaviour("EB-18.04")
 def test_a_policy_brings_and_takes_its_container(world: World) -> None:
     created = make(world, los=2)
     assert created.status is Status.CREATED, created.content
@@ -55,6 +56,7 @@ def test_deleting_the_parent_takes_both(world: World) -> None:
     assert world.discover("cse-in", ty=[3, 10]) == []
 
 
+@pytest.mark.behaviour("EB-18.04")
 def test_the_name_of_the_container_must_be_free(world: World) -> None:
     world.container(name="positions")
     assert make(world, los=2).status is Status.BAD_REQUEST
@@ -62,6 +64,7 @@ def test_the_name_of_the_container_must_be_free(world: World) -> None:
     assert world.retrieve("cse-in/ae/lcp", "Cae").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-18.03")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -91,6 +94,7 @@ def test_positions_from_elsewhere_are_not_supported(world: World, attributes: An
     assert make(world, **attributes).status is Status.NOT_IMPLEMENTED
 
 
+@pytest.mark.behaviour("EB-18.05")
 @pytest.mark.parametrize(
     ("criterion", "expected"), [(1, ["1", "1"]), (2, ["2"]), (3, ["3", "3", "3"]), (4, ["4", "4"])]
 )

@@ -28,6 +28,7 @@ def change(world: World, root: str, **attributes: Any) -> Response:
     return world.update(f"{NODE}/obj", {root: attributes})
 
 
+@pytest.mark.behaviour("EB-16.03", "EB-16.04")
 def test_the_definition_must_be_that_of_the_root_and_never_changes(world: World) -> None:
     battery = {"btl": 50, "bts": 1}
     assert make(world, "m2m:bat", 1007, **battery).status is Status.BAD_REQUEST
@@ -53,6 +54,7 @@ def test_device_information_is_partly_fixed(world: World) -> None:
     assert change(world, "m2m:dvi", fwv="2").status is Status.UPDATED
 
 
+@pytest.mark.behaviour("EB-16.05")
 def test_a_capability_is_enabled_or_disabled_not_both(world: World) -> None:
     status = {"acn": "a", "sus": 1}
     base = {"can": "camera", "att": True, "cas": status, "cus": False}
@@ -64,6 +66,7 @@ def test_a_capability_is_enabled_or_disabled_not_both(world: World) -> None:
     assert change(world, "m2m:dvc", ena=False, dis=False).content["m2m:dvc"]["cus"] is False
 
 
+@pytest.mark.behaviour("EB-16.06")
 def test_reboot_flags_tell_subscribers_and_fall_back(world: World) -> None:
     assert make(world, "m2m:rbo", 1009, rbo=True, far=True).status is Status.BAD_REQUEST
     assert make(world, "m2m:rbo", 1009, rbo=True).content["m2m:rbo"]["rbo"] is False
@@ -94,6 +97,7 @@ def test_an_event_log_starts_and_stops(world: World) -> None:
     assert change(world, "m2m:evl", lgo=True).content["m2m:evl"]["lgst"] == 2
 
 
+@pytest.mark.behaviour("EB-16.07", "EB-16.08")
 def test_data_collection_has_a_schedule_or_an_interval(world: World) -> None:
     schedule = [{"sce": ["* * * * * * *"]}]
     assert make(world, "dcfg:datc", 1021, cntp="c", mesc=schedule, meil=5).status is Status.BAD_REQUEST
@@ -103,6 +107,7 @@ def test_data_collection_has_a_schedule_or_an_interval(world: World) -> None:
     assert change(world, "dcfg:datc", meil=5, mesc=None).status is Status.UPDATED
 
 
+@pytest.mark.behaviour("EB-16.07")
 @pytest.mark.parametrize(
     ("credentials", "fits"),
     [

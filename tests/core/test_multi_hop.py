@@ -75,6 +75,7 @@ def ae(world: World, originator: str, name: str = "ae", **attributes: Any) -> Re
     return world.create(world.settings.cse_name, 2, body, originator)
 
 
+@pytest.mark.behaviour("EB-5.14")
 def test_descendants_are_told_upwards(chain: Chain) -> None:
     assert chain.descendants("/id-in", "/id-a") == ["/id-b"]
     assert chain.descendants("/id-in", "/id-c") == []
@@ -86,6 +87,7 @@ def test_descendants_of_descendants_reach_the_top(chain: Chain) -> None:
     assert chain.descendants("/id-in", "/id-a") == ["/id-b", "/id-d"]
 
 
+@pytest.mark.behaviour("EB-5.14")
 def test_a_cse_that_leaves_is_no_descendant_any_more(chain: Chain) -> None:
     assert chain.worlds["/id-a"].delete("-/id-b", "/id-b").status is Status.DELETED
     assert chain.descendants("/id-in", "/id-a") == []
@@ -113,6 +115,7 @@ def open_container(world: World, originator: str, reader: str) -> None:
     assert world.create(f"{base}/ae", 3, {"m2m:cnt": container}, originator).status is Status.CREATED
 
 
+@pytest.mark.behaviour("EB-17.13")
 @pytest.mark.parametrize(
     ("start", "end"), [("/id-in", "/id-b"), ("/id-b", "/id-in"), ("/id-b", "/id-c"), ("/id-c", "/id-b")]
 )
@@ -140,6 +143,7 @@ def test_outdated_descendants_send_nothing_in_circles(chain: Chain) -> None:
     assert chain.worlds["/id-c"].cse.in_transit == set()
 
 
+@pytest.mark.behaviour("EB-2.04")
 def test_unknown_service_provider_is_4004(chain: Chain) -> None:
     assert chain.worlds["/id-b"].retrieve("//elsewhere.example/id-x/base").status is Status.NOT_FOUND
 
@@ -147,6 +151,7 @@ def test_unknown_service_provider_is_4004(chain: Chain) -> None:
 # --- S-stems ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("EB-5.12")
 @pytest.mark.parametrize("registrar", ["/id-a", "/id-b"])
 def test_the_in_cse_gives_out_s_stems(chain: Chain, registrar: str) -> None:
     answer = ae(chain.worlds[registrar], "S")
@@ -173,6 +178,7 @@ def test_an_s_stem_is_unique_in_the_service_provider(chain: Chain) -> None:
     assert chain.worlds["/id-c"].retrieve("cse-id-c/ae").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-5.12")
 def test_deregistration_makes_it_inactive_and_another_cse_may_take_it(chain: Chain) -> None:
     assert ae(chain.worlds["/id-a"], "Sme").status is Status.CREATED
     assert chain.worlds["/id-a"].delete("Sme", "Sme").status is Status.DELETED

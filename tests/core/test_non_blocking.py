@@ -37,6 +37,7 @@ def result(world: World, address: str) -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.behaviour("EB-13.01")
 def test_rt_1_keeps_the_result_for_the_originator(ready: World) -> None:
     address = acknowledged(ready, request_expiration=20_000)
     pending = result(ready, address)
@@ -52,6 +53,7 @@ def test_rt_1_keeps_the_result_for_the_originator(ready: World) -> None:
     assert done["et"] == done["mi"]["rqet"]
 
 
+@pytest.mark.behaviour("EB-13.01")
 @pytest.mark.parametrize(
     ("operation", "to", "fields", "expected"),
     [
@@ -86,6 +88,7 @@ def delivered(world: World) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
     return found
 
 
+@pytest.mark.behaviour("EB-13.05")
 @pytest.mark.parametrize(
     ("targets", "urls"),
     [
@@ -105,22 +108,26 @@ def test_rt_2_notifies_the_result(ready: World, targets: list[str] | None, urls:
     assert found[0][1]["pc"]["m2m:cnt"]["rn"] == "cnt"
 
 
+@pytest.mark.behaviour("EB-13.05")
 def test_rt_2_with_an_empty_list_notifies_nobody(ready: World) -> None:
     answer = ready.retrieve("cse-in/ae/cnt", "Cae", response_type=2, response_targets=[])
     assert answer.status is Status.ACCEPTED_NONBLOCKING_ASYNC
     assert delivered(ready) == []
 
 
+@pytest.mark.behaviour("EB-13.05")
 def test_rt_2_notifies_failures_too(ready: World) -> None:
     ready.retrieve("cse-in/ae/none", "Cae", response_type=2)
     ((_, body),) = delivered(ready)
     assert body["rsc"] == 4004
 
 
+@pytest.mark.behaviour("EB-13.04")
 def test_flex_blocking_is_answered_at_once(ready: World) -> None:
     assert ready.retrieve("cse-in/ae/cnt", "Cae", response_type=4).status is Status.OK
 
 
+@pytest.mark.behaviour("EB-13.08")
 @pytest.mark.parametrize("operation", list(Operation)[:4])
 def test_rt_5_is_performed_in_silence(ready: World, operation: Operation) -> None:
     fields: dict[Operation, dict[str, Any]] = {
@@ -137,11 +144,13 @@ def test_rt_5_is_performed_in_silence(ready: World, operation: Operation) -> Non
         assert after.content["m2m:cnt"]["lbl"] == ["x"]
 
 
+@pytest.mark.behaviour("EB-13.03")
 @pytest.mark.parametrize("kind", [0, 6, 99])
 def test_unknown_response_type_is_4000(ready: World, kind: int) -> None:
     assert ready.retrieve("cse-in/ae/cnt", "Cae", response_type=kind).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-13.06")
 def test_requests_cannot_be_made_by_hand(ready: World) -> None:
     answer = ready.create("cse-in", 17, {"m2m:req": {}})
     assert answer.status is Status.OPERATION_NOT_ALLOWED
@@ -154,6 +163,7 @@ def test_only_the_originator_sees_its_request(ready: World) -> None:
     assert ready.retrieve("cse-in/ae/cnt", "Cstranger", response_type=1).status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-13.07")
 def test_deleting_a_pending_request_is_5220(ready: World) -> None:
     address = acknowledged(ready, execution_time=5_000)
     assert ready.delete(address, "Cae").status is Status.UNABLE_TO_RECALL_REQUEST
@@ -169,6 +179,7 @@ def test_a_request_resource_is_addressed_blocking_only(ready: World) -> None:
     assert ready.retrieve(address, "Cae", response_type=4).status is Status.OK
 
 
+@pytest.mark.behaviour("EB-13.02", "EB-13.11")
 @pytest.mark.parametrize("name", ["result_persistence", "request_expiration", "result_expiration"])
 def test_the_result_is_kept_as_long_as_asked(ready: World, name: str) -> None:
     address = acknowledged(ready, **{name: 10_000})
@@ -184,6 +195,7 @@ def test_the_result_persistence_goes_before_the_request_expiration(ready: World)
     assert result(ready, address)["rs"] == 1
 
 
+@pytest.mark.behaviour("EB-13.03")
 def test_malformed_result_persistence_is_4000(ready: World) -> None:
     answer = ready.retrieve("cse-in/ae/cnt", "Cae", response_type=1, result_persistence="tomorrow")
     assert answer.status is Status.BAD_REQUEST
@@ -195,6 +207,7 @@ def instant(world: World, form: str, seconds: float) -> str | int:
     return format_timestamp(world.now + seconds) if form == "absolute" else int(seconds * 1000)
 
 
+@pytest.mark.behaviour("EB-13.09")
 @pytest.mark.parametrize("form", ["absolute", "duration", "ms"])
 def test_blocking_waits_for_the_execution_time(ready: World, form: str) -> None:
     before = ready.now
@@ -219,11 +232,13 @@ def test_non_blocking_waits_for_the_execution_time(ready: World) -> None:
     assert result(ready, address)["rs"] == 1
 
 
+@pytest.mark.behaviour("EB-13.09")
 def test_past_execution_time_means_now(ready: World) -> None:
     past = format_timestamp(ready.now - 60)
     assert ready.retrieve("cse-in/ae/cnt", "Cae", execution_time=past).status is Status.OK
 
 
+@pytest.mark.behaviour("EB-13.09")
 @pytest.mark.parametrize("limit", ["request_expiration", "result_expiration"])
 def test_execution_after_the_expiration_is_4000(ready: World, limit: str) -> None:
     answer = ready.retrieve("cse-in/ae/cnt", "Cae", execution_time=5_000, **{limit: 4_000})  # type: ignore[arg-type]

@@ -66,6 +66,7 @@ def feed_back(world: World, answer: Response | None) -> None:
 # --- batch ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("EB-11.11")
 def test_batch_is_sent_when_its_number_is_reached(world: World) -> None:
     subscribe(world, bn={"num": 3})
     assert shown(world)["bn"] == {"num": 3, "dur": "PT1M"}
@@ -76,6 +77,7 @@ def test_batch_is_sent_when_its_number_is_reached(world: World) -> None:
     assert batches(world) == [["d"]]
 
 
+@pytest.mark.behaviour("EB-11.11")
 def test_batch_is_sent_when_its_duration_is_over(world: World) -> None:
     subscribe(world, bn={"dur": "PT10S"})
     world.post(PATH, "a")
@@ -88,6 +90,7 @@ def test_batch_is_sent_when_its_duration_is_over(world: World) -> None:
     assert batches(world) == []
 
 
+@pytest.mark.behaviour("EB-11.11")
 def test_latest_only_of_a_batch(world: World) -> None:
     subscribe(world, bn={"num": 2}, ln=True)
     world.post(PATH, "a")
@@ -168,12 +171,14 @@ def _schedule(world: World, entry: str, **fields: Any) -> Response:
     return world.create(f"{PATH}/sub", 18, {"m2m:sch": {"se": {"sce": [entry]}, **fields}}, "Cae")
 
 
+@pytest.mark.behaviour("EB-11.22")
 def test_schedule_must_have_its_name(world: World) -> None:
     subscribe(world)
     assert _schedule(world, "* * 12 * * * *", rn="other").status is Status.BAD_REQUEST
     assert _schedule(world, "* * 12 * * * *").content["m2m:sch"]["rn"] == "notificationSchedule"
 
 
+@pytest.mark.behaviour("EB-11.22")
 def test_outside_of_the_schedule_nothing_is_sent(world: World) -> None:
     subscribe(world)
     _schedule(world, "* * 13 * * * *")
@@ -185,6 +190,7 @@ def test_outside_of_the_schedule_nothing_is_sent(world: World) -> None:
     assert batches(world) == [["b"]]
 
 
+@pytest.mark.behaviour("EB-11.22")
 def test_immediate_notifications_ignore_the_schedule(world: World) -> None:
     subscribe(world, nec=2)
     _schedule(world, "* * 13 * * * *")
@@ -239,6 +245,84 @@ def test_removing_the_policy_forgets_what_is_pending(world: World) -> None:
     assert batches(world) == []
 
 
+def test_what_was_sent_and_not_answered_goes_out_again_after_a_restart(world: World) -> None:
+    """The shell had them in hand when the CSE was killed; with the policy nothing is lost, and the order stays."""
+    subscribe(world, pn=2)
+    for content in "abc":
+        world.post(PATH, content)
+    answered, *_ = sent = list(world.outbox)
+    world.outbox[:] = [answered]
+    feed_back(world, Response(Status.OK))
+    world.outbox.clear()
+    rebuild(world.cse, world.env())
+    world.advance(1)
+    assert batches(world) == [["b"], ["c"]]
+    assert len(sent) == 3
+
+
+def test_without_the_policy_a_restart_repeats_nothing(world: World) -> None:
+    subscribe(world)
+    world.post(PATH, "a")
+    world.outbox.clear()
+    rebuild(world.cse, world.env())
+    world.advance(60)
+    assert batches(world) == []
+
+
+def test_what_comes_back_undelivered_takes_its_old_place(world: World) -> None:
+    subscribe(world, pn=2)
+    for content in "abc":
+        world.post(PATH, content)
+    world.outbox.reverse()
+    feed_back(world, None)
+    world.advance(31)
+    assert batches(world) == [["a"], ["b"], ["c"]]
+
+
+def test_a_long_backlog_goes_out_in_portions_and_new_events_wait_behind_it(world: World) -> None:
+    subscribe(world, pn=2)
+    numbers = [f"{number:03}" for number in range(120)]
+    for content in numbers:
+        world.post(PATH, content)
+    feed_back(world, None)
+    world.outbox.clear()
+    world.post(PATH, "new")
+    assert batches(world) == []
+    world.advance(31)
+    seen: list[str] = []
+    while world.outbox:
+        assert len(world.outbox) <= 50
+        seen += [entry for (entry,) in _contents(world)]
+        feed_back(world, Response(Status.OK))
+    assert seen == [*numbers, "new"]
+    world.post(PATH, "after")
+    assert batches(world) == [["after"]]
+
+
+def _contents(world: World) -> list[list[str]]:
+    kept = list(world.outbox)
+    found = batches(world)
+    world.outbox.extend(kept)
+    return found
+
+
+def test_a_dead_target_does_not_hold_back_a_living_one(world: World) -> None:
+    dead, alive = "http://127.0.0.1:9999/dead", "http://127.0.0.1:9999/alive"
+    subscribe(world, pn=2, nu=[dead, alive])
+    for content in range(20):
+        world.post(PATH, str(content))
+        for send in list(world.outbox):
+            world.outbox[:] = [send]
+            feed_back(world, None if send.target == dead else Response(Status.OK))
+            world.outbox.clear()
+    world.post(PATH, "now")
+    assert [send.target for send in world.outbox] == [alive]
+    world.outbox.clear()
+    world.advance(31)
+    assert {send.target for send in world.outbox} == {dead}
+    assert len(world.outbox) == 21
+
+
 def test_without_the_policy_undelivered_notifications_are_lost(world: World) -> None:
     subscribe(world)
     world.post(PATH, "a")
@@ -247,6 +331,7 @@ def test_without_the_policy_undelivered_notifications_are_lost(world: World) -> 
     assert batches(world) == []
 
 
+@pytest.mark.behaviour("EB-11.19")
 def test_statistics(world: World) -> None:
     subscribe(world, nse=True, bn={"num": 2})
     assert shown(world)["nsi"] == [{"tg": URL, "rqs": 0, "rsr": 0, "noec": 0}]
@@ -263,6 +348,7 @@ def test_statistics(world: World) -> None:
     assert "nsi" not in shown(world)
 
 
+@pytest.mark.behaviour("EB-11.19")
 def test_statistics_follow_the_targets(world: World) -> None:
     subscribe(world, nse=True)
     world.post(PATH)
@@ -283,6 +369,7 @@ def test_prior_events_are_told(world: World) -> None:
     assert batches(world) == [["b"], ["c"], ["d"]]
 
 
+@pytest.mark.behaviour("EB-11.20")
 def test_event_originator(world: World) -> None:
     subscribe(world, eeno=True, cr=None)
     world.post(PATH, originator=ADMIN)
@@ -301,6 +388,7 @@ def test_conditions_are_joined_by_the_filter_operation(world: World) -> None:
     assert len(world.notifications()) == 1
 
 
+@pytest.mark.behaviour("EB-11.18")
 def test_operations_are_monitored(world: World) -> None:
     subscribe(world, enc={"om": [{"ops": 2}, {"ops": 1, "or": "Cother"}]})
     assert shown(world)["nct"] == 1
@@ -316,12 +404,14 @@ def test_operations_are_monitored(world: World) -> None:
     assert world.notifications() == []
 
 
+@pytest.mark.behaviour("EB-11.18")
 def test_deletion_is_monitored(world: World) -> None:
     subscribe(world, enc={"om": [{"ops": 8}]})
     world.delete(PATH, "Cae")
     assert [body["nev"]["om"]["op"] for body in world.notifications()] == [4]
 
 
+@pytest.mark.behaviour("EB-11.16", "EB-11.18")
 @pytest.mark.parametrize(
     "criteria",
     [
@@ -382,6 +472,7 @@ def block(world: World, **attributes: Any) -> Response:
     return subscribe(world, **{"nu": ["Cae"], "enc": {"net": [7], "atr": ["lbl"]}, **attributes})
 
 
+@pytest.mark.behaviour("EB-11.17")
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
@@ -400,6 +491,7 @@ def test_blocking_update(world: World, answer: Status | None, status: Status) ->
     assert labels == (["x"] if status is Status.UPDATED else None)
 
 
+@pytest.mark.behaviour("EB-11.17")
 def test_other_attributes_are_not_blocked(world: World) -> None:
     block(world)
     world.answers = lambda send: None
@@ -431,6 +523,7 @@ def test_blocking_update_waits_no_longer_than_the_request(world: World) -> None:
     assert world.sent[0].timeout_s == pytest.approx(2.0, abs=0.01)
 
 
+@pytest.mark.behaviour("EB-11.17")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -445,6 +538,7 @@ def test_blocking_subscriptions_allow_little_else(world: World, attributes: dict
     assert block(world, **attributes).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-11.17")
 def test_there_is_one_blocking_subscription_and_none_by_update(world: World) -> None:
     block(world)
     assert block(world, rn="second").status is Status.BLOCKING_SUBSCRIPTION_ALREADY_EXISTS

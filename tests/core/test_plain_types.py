@@ -62,6 +62,7 @@ def test_the_cse_names_events_and_collections(world: World) -> None:
     assert collection["sci"]
 
 
+@pytest.mark.behaviour("EB-6.15")
 def test_dynamic_authorization_needs_a_point_of_access(world: World) -> None:
     world.ae()
     good = {"dae": True, "dap": ["http://192.0.2.1/das"]}
@@ -88,6 +89,7 @@ def test_a_session_needs_the_capability_and_is_fixed_while_online(world: World) 
     assert world.update("cse-in/ae/s", {"m2m:mms": {"sst": 1}}).status is Status.UPDATED
 
 
+@pytest.mark.behaviour("EB-5.16")
 def test_contact_lists_are_not_written_by_request(world: World) -> None:
     assert made(world, "cse-in", 43, "m2m:alst") is Status.OPERATION_NOT_ALLOWED
 

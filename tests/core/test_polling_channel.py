@@ -23,6 +23,7 @@ def channel(world: World, originator: str = "Cae", parent: str = "cse-in/ae", **
     return world.create(parent, 15, {"m2m:pch": {"rn": "pch", **attributes}}, originator)
 
 
+@pytest.mark.behaviour("EB-14.01")
 def test_only_the_entity_itself_has_a_channel_and_one(world: World) -> None:
     world.ae(rr=False)
     assert channel(world, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
@@ -89,10 +90,12 @@ async def answer(cse: Cse, primitive: dict[str, Any], status: int = 2000, **more
     return await ask(cse, Operation.NOTIFY, f"{CHANNEL}/pcu", content=content)
 
 
+@pytest.mark.behaviour("EB-14.02")
 async def test_empty_poll_ends_when_its_time_is_up(cse: Cse) -> None:
     assert (await poll(cse, 50)).status is Status.REQUEST_TIMEOUT
 
 
+@pytest.mark.behaviour("EB-14.03")
 async def test_verification_through_the_channel(cse: Cse) -> None:
     body = {
         "m2m:acp": {
@@ -124,6 +127,7 @@ async def test_verification_through_the_channel(cse: Cse) -> None:
         assert (await creating).status is expected
 
 
+@pytest.mark.behaviour("EB-14.05")
 async def test_notifications_wait_until_they_are_fetched_in_order(cse: Cse) -> None:
     content = {"m2m:sub": {"rn": "sub", "nu": ["Cae"], "enc": {"net": [3]}}}
     await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=23, content=content)
@@ -168,6 +172,7 @@ async def test_parallel_polls_are_served_in_turn(cse: Cse) -> None:
     assert (await notes[0]).content == {"m2m:dbg": fetched[0]["rqi"]}
 
 
+@pytest.mark.behaviour("EB-14.04")
 async def test_strangers_cannot_poll_or_answer(cse: Cse) -> None:
     assert (await poll(cse, 50, "Cother")).status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
     content = {"m2m:rsp": {"rsc": 2000, "rqi": "x"}}

@@ -249,6 +249,7 @@ def wrong_values(row: Mapping[str, Any]) -> list[Any]:
     return [5.5, ["text", {}]]
 
 
+@pytest.mark.behaviour("EB-1.09", "EB-1.18")
 @pytest.mark.parametrize("number", _TYPES, ids=[_REGISTRY[number].long_name for number in _TYPES])
 def test_every_attribute_is_taken_or_refused_as_its_row_says(each: World, number: int, tmp_path: Path) -> None:
     row = _ROWS[number]
@@ -261,6 +262,7 @@ def test_every_attribute_is_taken_or_refused_as_its_row_says(each: World, number
 _UPDATABLE = [number for number in _TYPES if _REGISTRY[number].updatable and not _REGISTRY[number].is_instance]
 
 
+@pytest.mark.behaviour("EB-1.09", "EB-1.19")
 @pytest.mark.parametrize("number", _UPDATABLE, ids=[_REGISTRY[number].long_name for number in _UPDATABLE])
 def test_every_attribute_is_updated_or_left_alone_as_its_row_says(each: World, number: int) -> None:
     row = _ROWS[number]
@@ -272,6 +274,7 @@ def test_every_attribute_is_updated_or_left_alone_as_its_row_says(each: World, n
 _ANNOUNCED = [number for number in _TYPES if _REGISTRY[number].announced is not None]
 
 
+@pytest.mark.behaviour("EB-17.02")
 @pytest.mark.parametrize("number", _ANNOUNCED, ids=[_REGISTRY[number].long_name for number in _ANNOUNCED])
 def test_every_attribute_is_announced_as_its_row_says(each: World, number: int) -> None:
     row = _ROWS[number]
@@ -301,6 +304,7 @@ def test_every_flex_container_takes_its_custom_attributes(each: World, domain: s
 _OBJECTS = [one for one in read_table("mgmtobjs.json")["mgmtObjs"] if "root" in one]
 
 
+@pytest.mark.behaviour("EB-16.03", "EB-16.04")
 @pytest.mark.parametrize("one", _OBJECTS, ids=[one["long"] for one in _OBJECTS])
 def test_every_management_object_takes_its_attributes(each: World, one: dict[str, Any]) -> None:
     rows = [

@@ -12,6 +12,7 @@ from cse.onem2m.status import Status
 from tests.core.world import World
 
 
+@pytest.mark.behaviour("EB-1.01")
 def test_release_is_echoed_and_is_one_of_the_supported(world: World) -> None:
     response = world.retrieve("cse-in")
     assert response.status is Status.OK
@@ -19,6 +20,7 @@ def test_release_is_echoed_and_is_one_of_the_supported(world: World) -> None:
     assert response.release in response.content["m2m:cb"]["srv"]
 
 
+@pytest.mark.behaviour("EB-1.02")
 @pytest.mark.parametrize("release", ["9", "x"])
 def test_unsupported_release_is_4001(world: World, release: str) -> None:
     response = world.retrieve("cse-in", release=release)
@@ -26,6 +28,7 @@ def test_unsupported_release_is_4001(world: World, release: str) -> None:
     assert "2a, 3, 4, 5" in response.content["m2m:dbg"]
 
 
+@pytest.mark.behaviour("EB-1.02")
 def test_missing_release_is_4001_where_release_1_is_not_supported(make_world: Callable[..., World]) -> None:
     world = make_world(releases=("2a", "3"))
     assert world.retrieve("cse-in", release=None).status is Status.RELEASE_VERSION_NOT_SUPPORTED
@@ -40,6 +43,7 @@ def test_missing_release_is_taken_by_the_lenient_profile_and_not_answered_with_o
     assert response.release is None
 
 
+@pytest.mark.behaviour("EB-1.03")
 def test_request_id_vendor_and_originating_time_come_back(world: World) -> None:
     response = world.retrieve("cse-in", vendor="vendor text")
     assert response.request_id == "r1"
@@ -47,6 +51,7 @@ def test_request_id_vendor_and_originating_time_come_back(world: World) -> None:
     assert response.originating_time is not None
 
 
+@pytest.mark.behaviour("EB-1.04")
 @pytest.mark.parametrize(
     ("operation", "fields"),
     [
@@ -62,6 +67,7 @@ def test_missing_originator_is_4000_except_for_registration(
     assert world.ask(operation, "cse-in", "", **fields).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.05")
 def test_unknown_type_number_is_4000_and_known_but_unsupported_is_5001(world: World) -> None:
     assert world.create("cse-in", 999, {"m2m:cnt": {}}).status is Status.BAD_REQUEST
     unsupported = next(
@@ -70,6 +76,7 @@ def test_unknown_type_number_is_4000_and_known_but_unsupported_is_5001(world: Wo
     assert world.create("cse-in", unsupported, {"m2m:x": {}}).status is Status.NOT_IMPLEMENTED
 
 
+@pytest.mark.behaviour("EB-1.08")
 @pytest.mark.parametrize(
     "content", [{}, {"m2m:cnt": {}, "m2m:ae": {}}, {"m2m:cnt": []}, {"m2m:cnt": "x"}, {"m2m:ae": {}}]
 )
@@ -78,6 +85,7 @@ def test_content_that_does_not_fit_the_type_is_4000(world: World, content: Any) 
     assert world.create("cse-in/ae", 3, content).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.07")
 def test_update_with_an_empty_root_is_a_no_op(world: World) -> None:
     world.ae()
     path = world.container()
@@ -85,6 +93,7 @@ def test_update_with_an_empty_root_is_a_no_op(world: World) -> None:
     assert world.update(path, {"m2m:ae": {}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.09")
 @pytest.mark.parametrize("name", ["ri", "pi", "ct", "lt", "ty", "cni", "cbs", "st", "nonsense", "maxNrOfInstances"])
 def test_attributes_the_cse_assigns_and_unknown_ones_are_4000(world: World, name: str) -> None:
     world.ae()
@@ -96,6 +105,7 @@ def test_attributes_the_cse_assigns_and_unknown_ones_are_4000(world: World, name
     assert name in updated.content["m2m:dbg"]
 
 
+@pytest.mark.behaviour("EB-1.11")
 @pytest.mark.parametrize("label", ["a  b", "a\tb", "a\nb", "a\rb", "", 1, None])
 def test_labels_that_are_no_tokens_are_4000(world: World, label: Any) -> None:
     world.ae()
@@ -103,12 +113,14 @@ def test_labels_that_are_no_tokens_are_4000(world: World, label: Any) -> None:
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"lbl": "scalar"}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.12")
 @pytest.mark.parametrize("name", ["a b", "a/b", "a?b", "", "x" * 129, 5])
 def test_resource_names_of_other_characters_are_4000(world: World, name: Any) -> None:
     world.ae()
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"rn": name}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.16", "EB-1.17")
 def test_name_in_use_is_4105_and_a_missing_name_is_generated(world: World) -> None:
     world.ae()
     world.container()
@@ -118,6 +130,7 @@ def test_name_in_use_is_4105_and_a_missing_name_is_generated(world: World) -> No
     assert world.retrieve(f"cse-in/ae/{name}").status is Status.OK
 
 
+@pytest.mark.behaviour("EB-1.20")
 def test_one_update_changes_adds_and_removes(world: World) -> None:
     world.ae()
     path = world.container(mni=3, lbl=["old"])
@@ -128,12 +141,14 @@ def test_one_update_changes_adds_and_removes(world: World) -> None:
     assert "lbl" not in attributes
 
 
+@pytest.mark.behaviour("EB-1.19")
 def test_mandatory_attribute_cannot_be_removed(world: World) -> None:
     world.ae()
     response = world.update("cse-in/ae", {"m2m:ae": {"rr": None}})
     assert response.status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.21")
 def test_creator_is_filled_in_for_null_and_refused_with_a_value(world: World) -> None:
     world.ae()
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"cr": "Cother"}}, "Cae").status is Status.BAD_REQUEST
@@ -141,6 +156,7 @@ def test_creator_is_filled_in_for_null_and_refused_with_a_value(world: World) ->
     assert created.content["m2m:cnt"]["cr"] == "Cae"
 
 
+@pytest.mark.behaviour("EB-1.14")
 def test_target_that_does_not_exist_is_4004_for_every_operation(world: World) -> None:
     assert world.create("cse-in/no", 3, {"m2m:cnt": {}}).status is Status.NOT_FOUND
     assert world.retrieve("cse-in/no").status is Status.NOT_FOUND
@@ -148,6 +164,7 @@ def test_target_that_does_not_exist_is_4004_for_every_operation(world: World) ->
     assert world.delete("cse-in/no").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-1.15")
 def test_delete_twice_and_children_of_the_deleted_are_4004(world: World) -> None:
     world.ae()
     path = world.container()
@@ -157,16 +174,19 @@ def test_delete_twice_and_children_of_the_deleted_are_4004(world: World) -> None
     assert world.retrieve(f"{path}/la").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-1.25")
 def test_cse_base_is_not_created_updated_or_deleted_by_request(world: World) -> None:
     assert world.create("cse-in", 5, {"m2m:cb": {}}).status is Status.OPERATION_NOT_ALLOWED
     assert world.delete("cse-in").status is Status.OPERATION_NOT_ALLOWED
     assert world.update("cse-in", {"m2m:cb": {"lbl": ["x"]}}).status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("EB-1.23")
 def test_notify_to_the_cse_base_is_4000(world: World) -> None:
     assert world.notify("cse-in", {"m2m:sgn": {}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-1.24")
 def test_notify_to_an_ae_reaches_its_point_of_access_unchanged(world: World) -> None:
     world.ae(poa=["http://127.0.0.1:9999/here"])
     response = world.notify("cse-in/ae", {"m2m:sgn": {"sur": "x"}}, "Cae")
@@ -177,6 +197,7 @@ def test_notify_to_an_ae_reaches_its_point_of_access_unchanged(world: World) -> 
     assert send.request.content == {"m2m:sgn": {"sur": "x"}}
 
 
+@pytest.mark.behaviour("EB-2.01")
 @pytest.mark.parametrize("prefix", ["", "/id-in/", "//onemec.local/id-in/"])
 @pytest.mark.parametrize("form", ["cse-in/ae/cnt", "-/ae/cnt", "unstructured"])
 def test_every_form_of_address_reaches_the_resource(world: World, prefix: str, form: str) -> None:
@@ -191,6 +212,7 @@ def test_every_form_of_address_reaches_the_resource(world: World, prefix: str, f
     assert world.delete(to).status is Status.DELETED
 
 
+@pytest.mark.behaviour("EB-2.02")
 @pytest.mark.parametrize("to", ["/id-in", "//onemec.local/id-in", "cse-in/", "cse-in//ae", "/id-in/cse-in/"])
 def test_addresses_of_no_resource_are_4000(world: World, to: str) -> None:
     if world.codec == "coap" and to.endswith("/"):
@@ -198,11 +220,13 @@ def test_addresses_of_no_resource_are_4000(world: World, to: str) -> None:
     assert world.retrieve(to).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-2.04")
 def test_unknown_service_provider_and_unknown_cse_are_4004(world: World) -> None:
     assert world.retrieve("//other.example/id-x/cse-x").status is Status.NOT_FOUND
     assert world.retrieve("/id-nowhere/cse-x").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-3.07", "EB-3.08")
 @pytest.mark.parametrize(
     ("operation", "rcn"),
     [(Operation.RETRIEVE, rcn) for rcn in (0, 2, 3, 9, 11, 7)]
@@ -223,6 +247,7 @@ def test_result_content_that_does_not_go_with_the_operation_is_4000(
     assert world.ask(operation, path, **fields).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-3.01", "EB-3.03", "EB-3.04")
 def test_create_result_contents(world: World) -> None:
     world.ae()
     nothing = world.create("cse-in/ae", 3, {"m2m:cnt": {}}, result_content=0)
@@ -239,6 +264,7 @@ def test_create_result_contents(world: World) -> None:
     assert "ri" in changed
 
 
+@pytest.mark.behaviour("EB-3.06")
 def test_update_with_modified_attributes_shows_what_differs(world: World) -> None:
     world.ae()
     path = world.container(mni=3, lbl=["x"])
@@ -249,6 +275,7 @@ def test_update_with_modified_attributes_shows_what_differs(world: World) -> Non
     assert {"lt", "st"} <= set(content)
 
 
+@pytest.mark.behaviour("EB-3.09")
 def test_children_of_rcn_4_5_6_and_8(world: World) -> None:
     world.ae()
     path = world.container()
@@ -270,6 +297,7 @@ def test_children_of_rcn_4_5_6_and_8(world: World) -> None:
     assert {entry["typ"] for entry in references} == {3, 4}
 
 
+@pytest.mark.behaviour("EB-3.10")
 def test_delete_shows_what_was_deleted(world: World) -> None:
     world.ae()
     path = world.container()
@@ -280,6 +308,7 @@ def test_delete_shows_what_was_deleted(world: World) -> None:
     assert world.delete("cse-in/ae").content is None
 
 
+@pytest.mark.behaviour("EB-3.12")
 def test_partial_retrieve(world: World) -> None:
     world.ae()
     path = world.container(mni=3)
@@ -289,6 +318,7 @@ def test_partial_retrieve(world: World) -> None:
     assert world.retrieve(f"{path}#mni").content == {"m2m:cnt": {"mni": 3}}
 
 
+@pytest.mark.behaviour("EB-13.10")
 @pytest.mark.parametrize(
     ("field", "value", "status"),
     [

@@ -12,6 +12,7 @@ ALWAYS = {"sce": ["* * * * * * *"]}
 AT_NOON = {"sce": ["* * 12 * * * *"]}
 
 
+@pytest.mark.behaviour("EB-18.02")
 def test_a_schedule_below_the_cse_base_is_the_only_one(world: World) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"rn": "s", "se": ALWAYS}}).status is Status.CREATED
     assert world.create("cse-in", 18, {"m2m:sch": {"se": ALWAYS}}).status is Status.BAD_REQUEST
@@ -25,6 +26,7 @@ def test_what_is_no_schedule_is_4000(world: World, element: object) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"se": element}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-18.01", "EB-18.02")
 def test_network_coordination_goes_with_nodes_and_is_not_supported(world: World) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"se": ALWAYS, "nco": True}}).status is Status.CONTENTS_UNACCEPTABLE
     world.create("cse-in", 18, {"m2m:sch": {"rn": "s", "se": ALWAYS}})

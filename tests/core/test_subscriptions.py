@@ -27,6 +27,7 @@ def subscribe(world: World, to: str = PATH, originator: str = "Cae", **attribute
     return world.create(to, 23, {"m2m:sub": {"rn": "sub", "nu": [URL], **attributes}}, originator)
 
 
+@pytest.mark.behaviour("EB-11.03")
 def test_target_is_asked_before_anything_is_stored(world: World) -> None:
     response = subscribe(world)
     assert response.status is Status.CREATED
@@ -40,6 +41,7 @@ def test_target_is_asked_before_anything_is_stored(world: World) -> None:
     assert response.content["m2m:sub"]["nct"] == 1
 
 
+@pytest.mark.behaviour("EB-11.04")
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
@@ -65,6 +67,7 @@ def test_parent_deleted_during_verification_is_4004(world: World) -> None:
     assert subscribe(world).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("EB-11.03")
 def test_the_originator_itself_is_not_asked(world: World) -> None:
     assert subscribe(world, nu=["Cae"]).status is Status.CREATED
     assert subscribe(world, rn="s2", nu=["/id-in/Cae"]).status is Status.CREATED
@@ -78,6 +81,7 @@ def test_another_ae_needs_the_right_to_be_notified(world: World) -> None:
     assert subscribe(world, nu=["Copen"]).status is Status.CREATED
 
 
+@pytest.mark.behaviour("EB-11.05", "EB-11.07")
 @pytest.mark.parametrize(
     ("attributes", "status"),
     [
@@ -98,11 +102,13 @@ def test_subscriptions_that_make_no_sense(world: World, attributes: dict[str, An
     assert world.sent == []
 
 
+@pytest.mark.behaviour("EB-11.02")
 def test_subscription_needs_create_and_retrieve_on_the_parent(world: World) -> None:
     path = world.container(name="shared", acpi=[world.policy("acp", ["Cother"], 1)])
     assert subscribe(world, path, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-11.01")
 def test_instances_and_subscriptions_cannot_be_subscribed_to(world: World) -> None:
     rn = world.post(PATH).content["m2m:cin"]["rn"]
     assert subscribe(world, f"{PATH}/{rn}").status is Status.TARGET_NOT_SUBSCRIBABLE
@@ -110,6 +116,7 @@ def test_instances_and_subscriptions_cannot_be_subscribed_to(world: World) -> No
     assert subscribe(world, f"{PATH}/sub").status is Status.TARGET_NOT_SUBSCRIBABLE
 
 
+@pytest.mark.behaviour("EB-11.06")
 def test_event_types(world: World) -> None:
     subscribe(world, enc={"net": [1, 2, 3, 4]})
     world.update(PATH, {"m2m:cnt": {"lbl": ["x"]}}, "Cae")
@@ -127,6 +134,7 @@ def test_event_types(world: World) -> None:
     assert (deleted["nev"]["net"], deleted["nev"]["rep"]["m2m:cnt"]["rn"]) == (2, "cnt")
 
 
+@pytest.mark.behaviour("EB-7.14")
 def test_default_event_is_update_and_purges_are_silent(world: World) -> None:
     subscribe(world)
     world.update(PATH, {"m2m:cnt": {"mni": 1}}, "Cae")
@@ -137,6 +145,7 @@ def test_default_event_is_update_and_purges_are_silent(world: World) -> None:
     assert world.notifications() == []
 
 
+@pytest.mark.behaviour("EB-11.07")
 def test_content_types(world: World) -> None:
     ri = world.retrieve(PATH).content["m2m:cnt"]["ri"]
     subscribe(world, rn="all", enc={"net": [1]}, nct=1)
@@ -149,6 +158,7 @@ def test_content_types(world: World) -> None:
     assert identifier == {"m2m:uri": f"/id-in/{ri}"}
 
 
+@pytest.mark.behaviour("EB-11.09", "EB-11.10")
 def test_attribute_and_child_type_conditions(world: World) -> None:
     subscribe(world, rn="labels", enc={"net": [1], "atr": ["lbl"]})
     world.update(PATH, {"m2m:cnt": {"mni": 7}}, "Cae")
@@ -162,6 +172,7 @@ def test_attribute_and_child_type_conditions(world: World) -> None:
     assert len(world.notifications()) == 1
 
 
+@pytest.mark.behaviour("EB-11.12")
 def test_expiration_counter(world: World) -> None:
     subscribe(world, enc={"net": [3]}, exc=2, su="http://127.0.0.1:9999/su")
     world.post(PATH, "a")
@@ -174,6 +185,7 @@ def test_expiration_counter(world: World) -> None:
     assert world.notifications() == []
 
 
+@pytest.mark.behaviour("EB-11.13")
 def test_deletion_is_told_to_the_subscriber_uri(world: World) -> None:
     for deleted in (f"{PATH}/sub", PATH):
         ri = subscribe(world, su="http://127.0.0.1:9999/su", cr=None).content["m2m:sub"]["ri"]
@@ -183,6 +195,7 @@ def test_deletion_is_told_to_the_subscriber_uri(world: World) -> None:
         assert body == {"sud": True, "sur": f"/id-in/{ri}", "cr": "Cae"}
 
 
+@pytest.mark.behaviour("EB-11.14")
 def test_notification_to_an_ae_goes_to_its_points_of_access(world: World) -> None:
     world.update(
         "cse-in/ae",
@@ -198,6 +211,7 @@ def test_notification_to_an_ae_goes_to_its_points_of_access(world: World) -> Non
     assert send.request.release == "3"
 
 
+@pytest.mark.behaviour("EB-11.14")
 def test_serialisation_of_a_url(world: World) -> None:
     subscribe(world, nu=[URL + "?ct=cbor"], enc={"net": [3]})
     world.post(PATH)
@@ -225,6 +239,7 @@ def test_expired_subscriptions_notify_no_more(world: World) -> None:
     assert world.notifications() == []
 
 
+@pytest.mark.behaviour("EB-11.21")
 def test_strangers_may_not_read_or_delete_a_subscription(world: World) -> None:
     subscribe(world)
     assert world.retrieve(f"{PATH}/sub", "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE

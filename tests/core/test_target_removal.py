@@ -56,12 +56,14 @@ def targets(world: World) -> list[str]:
     return found
 
 
+@pytest.mark.behaviour("EB-11.23")
 def test_ntsr_can_only_be_deleted(world: World) -> None:
     subscribe(world)
     assert world.retrieve(f"{PATH}/sub/ntsr", "Ctarget").status is Status.OPERATION_NOT_ALLOWED
     assert world.update(f"{PATH}/sub/ntsr", {"m2m:sub": {}}, "Ctarget").status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("EB-11.24", "EB-11.27")
 def test_the_system_default_policy_refuses_and_stays(world: World) -> None:
     subscribe(world)
     assert leave(world) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
@@ -77,6 +79,7 @@ def test_only_targets_may_leave(world: World) -> None:
     assert leave(world) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("EB-11.24")
 @pytest.mark.parametrize("action", [ACCEPT, REJECT, INFORM])
 def test_default_policy_of_the_creator(world: World, action: int) -> None:
     subscribe(world)
@@ -88,6 +91,7 @@ def test_default_policy_of_the_creator(world: World, action: int) -> None:
     assert [(body["trr"], body["ntt"]) for body in told] == ([(True, "Ctarget")] if action == INFORM else [])
 
 
+@pytest.mark.behaviour("EB-11.24")
 @pytest.mark.parametrize("agrees", [True, False])
 def test_the_creator_is_asked(world: World, agrees: bool) -> None:
     subscribe(world)
@@ -97,6 +101,7 @@ def test_the_creator_is_asked(world: World, agrees: bool) -> None:
     assert world.sent[0].urls == (POA + "creator",)
 
 
+@pytest.mark.behaviour("EB-11.25")
 def test_a_policy_reference_comes_before_the_default(world: World) -> None:
     subscribe(world)
     policy(world, REJECT)
@@ -131,6 +136,7 @@ def test_removal_asked_in_the_answer_to_a_notification(world: World) -> None:
 NOON, NIGHT = "* * 12 * * * *", "* * 3 * * * *"
 
 
+@pytest.mark.behaviour("EB-11.26")
 @pytest.mark.parametrize(
     ("rules", "join", "leaves"),
     [
@@ -151,12 +157,14 @@ def test_deletion_rules(world: World, rules: list[dict[str, Any]], join: int | N
     assert leave(world) is (Status.DELETED if leaves else Status.ORIGINATOR_HAS_NO_PRIVILEGE)
 
 
+@pytest.mark.behaviour("EB-11.26")
 def test_there_are_two_deletion_rules_at_most(world: World) -> None:
     address = policy(world, ACCEPT)
     made = [world.create(address, 27, {"m2m:pdr": {}}, "Cae").status for _ in range(3)]
     assert made == [Status.CREATED, Status.CREATED, Status.CONFLICT]
 
 
+@pytest.mark.behaviour("EB-11.27")
 def test_labels_are_unique_for_each_creator(world: World) -> None:
     policy(world, ACCEPT)
     policy(world, ACCEPT, originator="Ctarget")
@@ -169,6 +177,7 @@ def test_labels_are_unique_for_each_creator(world: World) -> None:
     assert world.delete(other, "Cae").status is Status.DELETED
 
 
+@pytest.mark.behaviour("EB-11.28")
 def test_references_share_no_target(world: World) -> None:
     subscribe(world)
     for name, target in (("one", "Ctarget"), ("two", "Cae")):

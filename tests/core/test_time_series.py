@@ -46,6 +46,7 @@ def post(world: World, generated_s: float, content: Any = "x", **more: Any) -> R
     return world.create(PATH, 30, {"m2m:tsi": body}, "Cae")
 
 
+@pytest.mark.behaviour("EB-15.02")
 def test_interval_parameters_must_fit_each_other(world: World) -> None:
     assert make(world, pei=1000, peid=501).status is Status.BAD_REQUEST
     assert make(world, mdd=True, pei=1000).status is Status.BAD_REQUEST
@@ -55,6 +56,7 @@ def test_interval_parameters_must_fit_each_other(world: World) -> None:
     assert "mdlt" not in created.content["m2m:ts"]
 
 
+@pytest.mark.behaviour("EB-15.02", "EB-15.05")
 def test_the_tolerance_is_half_of_the_interval_unless_given(world: World) -> None:
     assert make(world, pei=1000).content["m2m:ts"]["peid"] == 500
     assert change(world, peid=100).status is Status.UPDATED
@@ -62,6 +64,7 @@ def test_the_tolerance_is_half_of_the_interval_unless_given(world: World) -> Non
     assert change(world, peid=1501).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-15.02")
 @pytest.mark.parametrize("name", ["mdt", "mdn", "pei", "peid"])
 def test_parameters_change_only_while_detection_is_off_and_alone(world: World, name: str) -> None:
     make(world, mdn=5, **PEI)
@@ -75,17 +78,20 @@ def test_parameters_change_only_while_detection_is_off_and_alone(world: World, n
     assert change(world, **{name: value}).status is Status.UPDATED
 
 
+@pytest.mark.behaviour("EB-15.03")
 @pytest.mark.parametrize("changes", [{"cnf": "text/plain:0"}, {"mdc": 1}, {"mdlt": []}, {"cni": 1}])
 def test_some_attributes_never_change_by_request(world: World, changes: Any) -> None:
     make(world, cnf="text/plain:0", **PEI)
     assert change(world, **changes).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-15.04")
 def test_mdn_can_be_removed_while_detection_is_off(world: World) -> None:
     make(world, mdn=5, **PEI)
     assert "mdn" not in change(world, mdn=None).content["m2m:ts"]
 
 
+@pytest.mark.behaviour("EB-15.06")
 def test_instances_have_a_time_of_generation_of_their_own(world: World) -> None:
     make(world)
     missing = world.create(PATH, 30, {"m2m:tsi": {"con": "x"}}, "Cae")
@@ -110,6 +116,7 @@ def test_a_relative_time_of_generation_counts_from_its_arrival(world: World) -> 
     assert shown(world)["cni"] == 2
 
 
+@pytest.mark.behaviour("EB-15.07")
 def test_limits_counters_latest_and_oldest_are_as_of_a_container(world: World) -> None:
     make(world, mni=2, mbs=5)
     assert post(world, START_S, "123456").status is Status.NOT_ACCEPTABLE
@@ -134,6 +141,7 @@ def test_mia_bounds_the_life_of_instances(world: World) -> None:
     assert shown(world)["cni"] == 0
 
 
+@pytest.mark.behaviour("EB-15.01")
 def test_a_time_series_is_not_below_another_and_instances_are_not_updated(world: World) -> None:
     make(world)
     assert world.create(PATH, 29, {"m2m:ts": {}}, "Cae").status is Status.INVALID_CHILD_RESOURCE_TYPE
@@ -141,6 +149,7 @@ def test_a_time_series_is_not_below_another_and_instances_are_not_updated(world:
     assert world.update(f"{PATH}/la", {"m2m:tsi": {"lbl": ["a"]}}, "Cae").status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("EB-15.08")
 def test_points_on_time_are_not_missing(world: World) -> None:
     make(world, mdd=True, **PEI)
     start = world.now
@@ -150,6 +159,7 @@ def test_points_on_time_are_not_missing(world: World) -> None:
     assert not {"mdlt", "mdc"} & set(shown(world))
 
 
+@pytest.mark.behaviour("EB-15.08")
 @pytest.mark.parametrize("offset", [-3, 3, 1000, -100_000])
 def test_points_generated_at_the_wrong_time_are_missing(world: World, offset: float) -> None:
     make(world, mdd=True, mdn=3, **PEI)
@@ -182,6 +192,7 @@ def test_nothing_is_missing_before_the_first_instance(world: World) -> None:
     assert "mdc" not in shown(world)
 
 
+@pytest.mark.behaviour("EB-15.09")
 def test_switching_detection_off_keeps_and_on_forgets_what_was_found(world: World) -> None:
     make(world, mdd=True, **PEI)
     post(world, world.now)
@@ -224,6 +235,7 @@ def test_a_first_point_of_long_ago_does_not_flood_the_list(world: World) -> None
     assert shown(world)["mdc"] == 4
 
 
+@pytest.mark.behaviour("EB-15.10")
 def test_subscribers_hear_of_missing_points_by_number_and_duration(world: World) -> None:
     make(world, mdd=True, **PEI)
     body = {"nu": ["http://127.0.0.1:1/n"], "enc": {"net": [8], "md": {"num": 2, "dur": "PT60S"}}}

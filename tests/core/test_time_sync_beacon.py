@@ -39,6 +39,7 @@ def beacons(world: World) -> list[dict[str, Any]]:
     return told
 
 
+@pytest.mark.behaviour("EB-18.15")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -55,12 +56,14 @@ def test_what_does_not_go_together(world: World, attributes: dict[str, Any]) -> 
     assert beacon(world, **attributes).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-18.15")
 def test_defaults(world: World) -> None:
     made = beacon(world).content["m2m:tsb"]
     assert (made["bcnc"], made["bcni"]) == (1, "PT1H")
     assert beacon(world, rn="other", bcnc=2, bcnr="Cae").content["m2m:tsb"]["bcnt"] == "PT1M"
 
 
+@pytest.mark.behaviour("EB-18.16")
 def test_periodic_beacons(world: World) -> None:
     ri = beacon(world, bcnc=1, bcni="PT10S").content["m2m:tsb"]["ri"]
     world.advance(9)
