@@ -43,9 +43,10 @@ from cse.delivery import Delivery
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
-from cse.ports import Engine, Env, Outcome, Send, Sender, Steps
+from cse.ports import Engine, Env, Evaluator, Outcome, Send, Sender, Steps
 from cse.registration import Registration
 from cse.resources.registry import load_registry
+from cse.semantic import SemanticProcess
 from cse.storage import StoreOpenError, open_store
 
 _log = logging.getLogger("cse")
@@ -103,6 +104,7 @@ class Cse:
         self._mqtt: MqttBinding | None = None
         self._ws: WebSocketBinding | None = None
         self._watches: Watches | None = None
+        self._evaluator: Evaluator = SemanticProcess()
         self.registration: Registration | None = None
         self.engine: Engine
         self.hosting: HostingCse
@@ -241,6 +243,7 @@ class Cse:
             await self._ws.close(max(0.2, min(2.0, deadline - time.monotonic())))
         if self._http is not None:
             await self._http.stop(grace_s=max(0.5, (deadline - time.monotonic()) / 2))
+        await self._evaluator.close()
         await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
         if hasattr(self, "engine"):
             await self.engine.close()
@@ -300,6 +303,8 @@ class Cse:
             if send.resume_at_s:
                 await asyncio.sleep(max(0.0, send.resume_at_s - time.time()))
                 answer = None
+            elif send.evaluation is not None:
+                answer = await self._evaluator.evaluate(send.evaluation)
             else:
                 answer = await self.delivery.ask(send)
 

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 #: what is answered 5001 in words though the standard has it, by where it would stand in a request
 UNSUPPORTED = {
-    "filter smf": "semantic discovery and query (SPARQL over semantic descriptors)",
+    "filter smf with fo=2 or 3": "semantic discovery combined with other conditions by OR or XOR",
+    "filter smf with fu=2": "semantic filters as conditions of a request",
     "filter aq": "advanced queries",
     "filter fu=3": "IPE on-demand discovery",
-    "rcn 10": "semantic content",
     "rcn 12": "permissions",
-    "sqi": "semantic queries",
-    "semanticDescriptor soe": "SPARQL updates",
+    "SPARQL FROM, SERVICE, LOAD": "queries and updates that reach beyond the descriptors of this CSE",
+}
+#: what is done where the operator installed an extra of the package, and answered 5001 elsewhere
+OPTIONAL = {
+    "semantic": "filter smf, rcn 10, sqi, sfop, smv, semanticDescriptor soe and vlde, ontology soe",
 }
 
 
@@ -62,6 +65,7 @@ def describe_capabilities(registry: Registry) -> dict[str, Any]:
             "resourceTypes": [{"ty": number, "name": rows[number]} for number in missing],
             "features": UNSUPPORTED,
         },
+        "optional": OPTIONAL,
     }
 
 

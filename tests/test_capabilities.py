@@ -36,13 +36,15 @@ def test_the_file_is_current() -> None:
 
 
 #: a request that needs each feature
+_SPARQL = ["SELECT ?x WHERE { ?x ?y ?z }"]
 _REQUESTS: dict[str, dict[str, Any]] = {
-    "filter smf": {"filter": {"fu": 1, "smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}},
-    "filter aq": {"filter": {"fu": 1, "aq": "x"}},
+    "filter smf with fo=2 or 3": {"filter": {"fu": 1, "fo": 2, "smf": _SPARQL, "ty": [3]}},
+    "filter smf with fu=2": {"filter": {"fu": 2, "smf": _SPARQL}},
     "filter fu=3": {"filter": {"fu": 3}},
-    "rcn 10": {"result_content": 10, "filter": {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}},
     "rcn 12": {"result_content": 12},
-    "sqi": {"semantic_query": True, "result_content": 10, "filter": {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}},
+    "SPARQL FROM, SERVICE, LOAD": {
+        "filter": {"fu": 1, "smf": ["SELECT * FROM <http://127.0.0.1:1/> WHERE { ?x ?y ?z }"]}
+    },
 }
 
 
@@ -55,13 +57,7 @@ def test_what_is_unsupported_is_answered_5001_in_words(world: World, feature: st
         with pytest.raises(NotSupported):  # no binding carries it
             Filter({"aq": "x"}, world.cse.registry, world.store)
         return
-    if feature == "semanticDescriptor soe":
-        body = {"rn": "d", "dcrp": 7, "dsp": "e30="}
-        world.create("cse-in", 3, {"m2m:cnt": {"rn": "c"}})
-        assert world.create("cse-in/c", 24, {"m2m:smd": body}).status is Status.CREATED
-        answer = world.update("cse-in/c/d", {"m2m:smd": {"soe": "INSERT DATA {}"}})
-    else:
-        answer = world.retrieve("cse-in", **_REQUESTS[feature])
+    answer = world.retrieve("cse-in", **_REQUESTS[feature])
     assert answer.status is Status.NOT_IMPLEMENTED, answer.content
     assert len(answer.content["m2m:dbg"]) > 20
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from cse.core.access_control import Asking, decide
 from cse.core.filtering import Filter
@@ -25,7 +26,15 @@ class Found:
     next_offset: int | None = None
 
 
-def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege, *, by_child: bool = False) -> Found:
+def search(
+    ctx: Asking,
+    target: Resource,
+    criteria: Filter,
+    privilege: Privilege,
+    *,
+    by_child: bool = False,
+    among: Iterable[Resource] | None = None,
+) -> Found:
     """The descendants of ``target`` that match and that the originator has ``privilege`` on.
 
     At most ``lim`` (and never more than the CSE's own bound) are given; ``ofst`` skips matches before the first.
@@ -38,6 +47,7 @@ def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege
         privilege: what the originator must be allowed.
         by_child: ``ofst`` skips direct children of the target with all below them, so that a listing that shows the
             tree can be gone on with; ``next_offset`` then names the direct child the list broke off in.
+        among: consider these only (still where they are below the target); None: all.
     """
     bound = ctx.settings.max_results
     limit = bound if criteria.limit is None else min(criteria.limit, bound)
@@ -50,7 +60,11 @@ def search(ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege
     granted: dict[str, bool] = {}
     # Pages of a tree need its order; an index gives the order of creation.
     paged = by_child and (skip or criteria.limit is not None)
-    for resource in _walk(ctx, target, criteria) if paged else _candidates(ctx, target, criteria):
+    if among is not None:
+        candidates = _within(ctx, target, criteria, among)
+    else:
+        candidates = _walk(ctx, target, criteria) if paged else _candidates(ctx, target, criteria)
+    for resource in candidates:
         expiry = resource.attributes.get("et")
         if (expiry is not None and expiry <= timestamp) or not criteria.matches(resource):
             continue
@@ -86,7 +100,8 @@ def _may(ctx: Asking, resource: Resource, operations: int) -> bool:
 
 def _candidates(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:
     if criteria.labels is not None:
-        return _by_label(ctx, target, criteria)
+        labelled = chain.from_iterable(ctx.store.referring("lbl", label) for label in criteria.labels)
+        return _within(ctx, target, criteria, labelled)
     if criteria.types is not None and target.ty == CSE_BASE and criteria.level is None:
         instance_types = [t for t in criteria.types if t in ctx.registry.types and ctx.registry[t].is_instance]
         if not instance_types:
@@ -94,18 +109,18 @@ def _candidates(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Res
     return _walk(ctx, target, criteria)
 
 
-def _by_label(ctx: Asking, target: Resource, criteria: Filter) -> Iterator[Resource]:
+def _within(ctx: Asking, target: Resource, criteria: Filter, resources: Iterable[Resource]) -> Iterator[Resource]:
+    """Those of ``resources`` that a walk from the target would come to, each once."""
     prefix = target.path + "/"
     seen: set[str] = set()
-    for label in criteria.labels or ():
-        for resource in ctx.store.referring("lbl", label):
-            if resource.ri in seen or not resource.path.startswith(prefix):
-                continue
-            seen.add(resource.ri)
-            if criteria.level is not None and resource.path.count("/", len(prefix)) + 1 > criteria.level:
-                continue
-            if not _hidden(ctx, resource):
-                yield resource
+    for resource in resources:
+        if resource.ri in seen or not resource.path.startswith(prefix):
+            continue
+        seen.add(resource.ri)
+        if criteria.level is not None and resource.path.count("/", len(prefix)) + 1 > criteria.level:
+            continue
+        if not _hidden(ctx, resource):
+            yield resource
 
 
 def _by_type(ctx: Asking, target: Resource, types: frozenset[int]) -> Iterator[Resource]:

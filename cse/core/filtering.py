@@ -23,12 +23,16 @@ Test = Callable[[Resource], bool]
 #: tags that say how to search, not what for
 _HANDLING = frozenset({"fu", "fo", "lim", "lvl", "ofst", "arp", "ops"})
 _LISTS = frozenset({"lbl", "clbl", "palb", "ty", "chty", "pty", "cty", "atr", "catr", "patr", "smf"})
-_UNSUPPORTED = frozenset({"smf", "aq"})
+_UNSUPPORTED = {
+    "smf": "goes with discovery (fu=1) or a semantic query (sqi) only",
+    "aq": "is not supported by this CSE: leave it out",
+}
 #: tags that make one condition together
 _GEO = ("gmty", "geom", "gsf")
 _CONTENT = ("cfs", "cfq")
 _JSON_PATH = 1
 _MAX_VALUES = 100
+_MAX_QUERIES = 5
 _ALL_OPERATIONS = 63
 #: conditions that instances, in the order of their creation, begin to meet at some place and cease to meet at another
 _FROM, _UNTIL = ("cra", "ms", "stb"), ("crb", "us", "sts")
@@ -43,6 +47,7 @@ class Filter:
         criteria: typed filter criteria (``Request.filter``).
         registry: for attribute and type names.
         store: for conditions on parents and children.
+        semantic: ``smf`` is allowed; whoever says so looks at ``queries``, ``matches`` does not.
 
     Raises:
         BadRequest: an unknown tag or attribute, or a value that does not fit its tag.
@@ -61,11 +66,19 @@ class Filter:
         "matches",
         "offset",
         "operations",
+        "queries",
         "types",
     )
 
-    def __init__(self, criteria: Mapping[str, Any], registry: Registry, store: Store) -> None:
+    def __init__(
+        self, criteria: Mapping[str, Any], registry: Registry, store: Store, *, semantic: bool = False
+    ) -> None:
         self.criteria = criteria
+        #: SPARQL queries of which one must find something
+        self.queries: tuple[str, ...] = ()
+        if semantic and "smf" in criteria:
+            self.queries = _semantic_queries(criteria)
+            criteria = {tag: value for tag, value in criteria.items() if tag != "smf"}
         self.limit = _integer(criteria, "lim", 0)
         self.level = _integer(criteria, "lvl", 1)
         self.offset = _integer(criteria, "ofst", 1) or 1
@@ -77,6 +90,8 @@ class Filter:
         if operation not in (1, 2, 3):
             raise BadRequest("filter 'fo' must be 1 (AND), 2 (OR) or 3 (XOR)")
         tests = _compile(criteria, registry, store)
+        if self.queries and tests and operation != 1:
+            raise NotSupported("filter 'smf' goes together with other conditions by fo=1 (AND) only")
         self.has_conditions = bool(tests)
         self.matches: Test = _combine(tests, operation)
         narrow = operation == 1 or len(tests) == 1
@@ -115,13 +130,22 @@ def _combine(tests: list[Test], operation: int) -> Test:
     return lambda resource: sum(test(resource) for test in tests) % 2 == 1
 
 
+def _semantic_queries(criteria: Mapping[str, Any]) -> tuple[str, ...]:
+    queries = criteria["smf"]
+    if not isinstance(queries, list) or not 1 <= len(queries) <= _MAX_QUERIES:
+        raise BadRequest(f"filter 'smf' must be a list of 1 to {_MAX_QUERIES} SPARQL queries")
+    if not all(isinstance(query, str) for query in queries):
+        raise BadRequest("filter 'smf' must hold SPARQL queries as text")
+    return tuple(queries)
+
+
 def _compile(criteria: Mapping[str, Any], registry: Registry, store: Store) -> list[Test]:
     tests: list[Test] = []
     for tag, value in criteria.items():
         if tag in _HANDLING:
             continue
         if tag in _UNSUPPORTED:
-            raise NotSupported(f"filter {tag!r} is not supported by this CSE: leave it out")
+            raise NotSupported(f"filter {tag!r} {_UNSUPPORTED[tag]}")
         if tag in _GEO or tag in _CONTENT:
             group = _GEO if tag in _GEO else _CONTENT
             missing = [other for other in group if other not in criteria]

@@ -22,7 +22,7 @@ from cse.core.result_content import (
 from cse.onem2m.addressing import parse_address
 from cse.onem2m.errors import BadRequest, CseError, NotFound, OriginatorHasNoPrivilege
 from cse.onem2m.errors import NotImplemented as NotSupported
-from cse.onem2m.primitives import Operation, Response, ResultContent
+from cse.onem2m.primitives import Operation, Request, Response, ResultContent
 from cse.onem2m.status import Status
 from cse.ports import Resource, Send
 from cse.resources.declare import Privilege
@@ -44,7 +44,7 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
         CseError: the request is refused.
     """
     request, resource = ctx.request, target.resource
-    discovery = bool(request.filter) and request.filter.get("fu") == 1  # type: ignore[union-attr]
+    discovery = bool(request.filter) and _is_discovery(request)
     rcn = effective(Operation.RETRIEVE, request.result_content, discovery=discovery)
     privilege = Privilege.DISCOVERY if discovery else Privilege.RETRIEVE
     if not access_control.decide(ctx, resource, privilege, ctx.originator):
@@ -53,7 +53,9 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
             f"acop {int(privilege)} in an accessControlPolicy of that resource"
         )
     if discovery:
-        return discover(ctx, resource, rcn)
+        return (yield from discover(ctx, resource, rcn))
+    if rcn == ResultContent.SEMANTIC_CONTENT:
+        return (yield from _semantic_query(ctx, resource))
     if rcn == ResultContent.ORIGINAL_RESOURCE and ctx.registry[resource.ty].original is not None:
         return (yield from announcements.original(ctx, resource))
     hooks = ctx.registry[resource.ty].hooks
@@ -84,7 +86,7 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
     Raises:
         NotFound: the resource does not meet the conditions.
         BadRequest: rcn 7 for a resource that is not announced.
-        NotImplemented: rcn 10 and 12.
+        NotImplemented: rcn 12.
     """
     if not ctx.request.filter and rcn == ResultContent.ATTRIBUTES:
         return Response(Status.OK, content={resource.root: representation(ctx, resource)})
@@ -100,15 +102,41 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
         raise BadRequest(
             f"rcn 7 asks for the original of an announced resource, and {resource.path!r} is not announced"
         )
-    if rcn in (ResultContent.SEMANTIC_CONTENT, ResultContent.PERMISSIONS):
+    if rcn == ResultContent.PERMISSIONS:
         raise NotSupported(f"rcn {rcn} is not supported by this CSE")
     return Response(Status.OK, content={resource.root: representation(ctx, resource)})
 
 
-def discover(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
+def _is_discovery(request: Request) -> bool:
+    criteria = request.filter or {}
+    if "smf" in criteria and "fu" not in criteria:
+        # A semantic filter that is no semantic query discovers (TS-0001 clause 8.1.2).
+        return not request.semantic_query and request.result_content != ResultContent.SEMANTIC_CONTENT
+    return criteria.get("fu") == 1 and not request.semantic_query
+
+
+def _semantic_query(ctx: RequestContext, resource: Resource) -> Generator[Send, Response | None, Response]:
+    """The answer to a semantic query over what is said at and below a resource (TS-0001 clause 10.2.14.3)."""
+    criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store, semantic=True)
+    if criteria.has_conditions:
+        raise NotSupported("a semantic query takes filter 'smf' alone: leave the other conditions out")
+    if len(criteria.queries) != 1:
+        raise BadRequest("a semantic query needs one filter 'smf': send one SPARQL query")
+    if ctx.registry.semantics is None:
+        raise NotSupported("this CSE keeps no semantic descriptors")
+    result = yield from ctx.registry.semantics.answer(ctx, resource, criteria.queries[0])
+    return Response(Status.OK, content={"m2m:qres": result})
+
+
+def discover(ctx: RequestContext, resource: Resource, rcn: int) -> Generator[Send, Response | None, Response]:
     """The answer to a discovery (fu=1): addresses, or references for rcn 6."""
-    criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store)
-    found = search(ctx, resource, criteria, Privilege.DISCOVERY)
+    criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store, semantic=True)
+    among: list[Resource] | None = None
+    if criteria.queries:
+        if ctx.registry.semantics is None:
+            raise NotSupported("this CSE keeps no semantic descriptors")
+        among = yield from ctx.registry.semantics.discover(ctx, resource, criteria.queries, criteria.types)
+    found = search(ctx, resource, criteria, Privilege.DISCOVERY, among=among)
     relative_path = criteria.criteria.get("arp") or ""
     if relative_path:
         if not isinstance(relative_path, str):

@@ -222,6 +222,25 @@ class VirtualChild:
     takes_tail: bool = False
 
 
+class Semantics(Protocol):
+    """Answers semantic filters (smf) from what resources say of themselves in RDF (TS-0001 clause 10.2.14)."""
+
+    def discover(
+        self, ctx: Context, target: Resource, queries: Iterable[str], types: frozenset[int] | None
+    ) -> Generator[Send, Response | None, list[Resource]]:
+        """The resources below ``target`` that any of the queries fits.
+
+        Args:
+            ctx: the request.
+            target: where to look.
+            queries: SPARQL queries.
+            types: the types asked for besides, None for all.
+        """
+
+    def answer(self, ctx: Context, target: Resource, query: str) -> Generator[Send, Response | None, str]:
+        """What a query gives over all that is said at and below ``target``."""
+
+
 class Hooks:
     """What is special about a resource type. Every method here is the plain behaviour; a type overrides what differs.
 
@@ -241,6 +260,9 @@ class Hooks:
 
     #: takes a non-blocking request (rt 1, 2) to be served later, gets the CSEBase; the one type that keeps them has it
     accept: Callable[[Context, Resource], Response] | None = None
+
+    #: answers semantic filters; the one type that keeps descriptions has it
+    semantics: Semantics | None = None
 
     #: makes resources that must exist below the CSEBase; at every start, in a transaction, as the CSE
     at_start: Callable[[Context, Resource], None] | None = None

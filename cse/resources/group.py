@@ -24,6 +24,15 @@ from cse.onem2m.status import Status
 from cse.ports import Resource, Send
 from cse.resources import group_notifications
 from cse.resources.declare import Context, Hooks, Privilege, VirtualChild, declare
+from cse.resources.semantics import (
+    Graph,
+    check_extent,
+    descriptors_of,
+    document_of,
+    evaluated,
+    graphs_of,
+    query_of,
+)
 
 _MIXED, _LATEST, _OLDEST = 0, 20002, 20001
 _ABANDON_MEMBER, _ABANDON_GROUP, _SET_MIXED = 1, 2, 3
@@ -259,19 +268,21 @@ def _validate_again(ctx: Context, group: Resource) -> Generator[Send, Response |
             _try_again(ctx, current)
 
 
+def _check_access(ctx: Context, group: Resource, name: str) -> None:
+    policies = group.attributes.get("macp")
+    operation = ctx.request.operation
+    privilege = _PRIVILEGES[operation]
+    if not (ctx.allowed_by(policies, privilege, group) if policies else ctx.allowed(group, privilege)):
+        raise OriginatorHasNoPrivilege(
+            f"originator {ctx.originator!r} may not {operation.name} through {group.path}/{name}: it needs acop "
+            f"{int(privilege)} in macp (or acpi) of the group"
+        )
+
+
 def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[Send, Response | None, Response]:
     """Do to every member what the request asks, with the originator's own rights, and gather the answers."""
     request = ctx.request
-    policies = group.attributes.get("macp")
-    privilege = _PRIVILEGES[request.operation]
-    if group_notifications.is_for_group(ctx, group, request):
-        return group_notifications.take(ctx, group)
-    granted = ctx.allowed_by(policies, privilege, group) if policies else ctx.allowed(group, privilege)
-    if not granted:
-        raise OriginatorHasNoPrivilege(
-            f"originator {ctx.originator!r} may not {request.operation.name} through {group.path}/fopt: it needs acop "
-            f"{int(privilege)} in macp (or acpi) of the group"
-        )
+    _check_access(ctx, group, "fopt")
     members = _addressed_members(group, request)
     group_id = request.group_request_id
     if group_id is None:
@@ -324,6 +335,30 @@ def _as_primitive(answer: Response, member: str) -> dict[str, Any]:
     return primitive
 
 
-_FAN_OUT_POINT = VirtualChild("fopt", frozenset(Operation), handle=_fan_out, takes_tail=True)
+def _ask_all(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[Send, Response | None, Response]:
+    """Answer a semantic query over the descriptors of all members together (TS-0001 clause 9.6.14a, 10.2.7.13)."""
+    query = query_of(ctx.request)
+    _check_access(ctx, group, "sfop")
+    here: list[Resource] = []
+    elsewhere: list[Graph] = []
+    for member in _addressed_members(group, ctx.request):
+        if ctx.is_local(member):
+            resource = ctx.local(member)
+            if resource is not None:
+                here.extend(descriptors_of(ctx, resource))
+                check_extent(here)
+            continue
+        remote = yield from ctx.perform(
+            Request(Operation.RETRIEVE, member, ctx.request.originator, ctx.env.new_id(), release=ctx.request.release)
+        )
+        descriptor = remote.content.get("m2m:smd") if isinstance(remote.content, dict) else None
+        if remote.status.is_success and isinstance(descriptor, dict):
+            elsewhere.append((document_of(descriptor),))
+    graphs = [*graphs_of(ctx, here), *elsewhere]
+    return Response(Status.OK, content={"m2m:qres": (yield from evaluated(ctx, "select", [query], graphs))})
 
-TYPES = (declare("group", GroupHooks(), virtual=(_FAN_OUT_POINT,)),)
+
+_FAN_OUT_POINT = VirtualChild("fopt", frozenset(Operation), handle=_fan_out, takes_tail=True)
+_SEMANTIC_FAN_OUT_POINT = VirtualChild("sfop", frozenset({Operation.RETRIEVE}), handle=_ask_all)
+
+TYPES = (declare("group", GroupHooks(), virtual=(_FAN_OUT_POINT, _SEMANTIC_FAN_OUT_POINT)),)

@@ -37,6 +37,8 @@ class Registry:
         self.known_attributes = known_attributes
         #: the type that keeps non-blocking requests, None when there is none
         self.acceptor = next((known for known in types.values() if known.hooks.accept is not None), None)
+        #: answers semantic filters, None when nobody can
+        self.semantics = next((one.hooks.semantics for one in types.values() if one.hooks.semantics is not None), None)
         self.change_observers = tuple(
             kind.hooks.resource_changed for kind in types.values() if kind.hooks.resource_changed is not None
         )

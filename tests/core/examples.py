@@ -246,9 +246,13 @@ EXAMPLES: dict[str, Example] = {
     # There is no other state to go to, and no action below it.
     "semanticDescriptor": Example(
         body=lambda number: {"dcrp": 7, "dsp": "e30="},
-        values={"dcrp": {"dcrp": 5}},
-        update_values={"dcrp": {"dcrp": 5}, "dsp": {"dsp": "W10="}},
-        update_refused={"soe": Status.NOT_IMPLEMENTED},
+        values={"dcrp": {"dcrp": 5, "dsp": "IyE="}},
+        update_values={
+            "dcrp": {"dcrp": 5, "dsp": "IyE="},
+            "dsp": {"dsp": "W10="},
+            "soe": {"soe": "INSERT DATA { <a:a> <a:b> 1 }"},
+        },
+        fleeting=frozenset({"soe"}),
     ),
     "state": Example(
         refused={"sttrs": Status.INVALID_PROCESS_CONFIGURATION},

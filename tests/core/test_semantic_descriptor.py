@@ -1,4 +1,4 @@
-"""semanticDescriptor: forms, exclusions, and the 5001 of what needs SPARQL (procedures 18; expected-behaviours 18)."""
+"""semanticDescriptor: forms and exclusions (procedures 18; expected-behaviours 18); SPARQL is in test_semantics."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def test_a_descriptor_is_kept(world: World, form: int, text: str) -> None:
     assert "svd" not in shown
 
 
+@pytest.mark.behaviour("EB-18.08")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -51,6 +52,7 @@ def test_a_wrong_descriptor_is_4000(world: World, attributes: dict[str, Any]) ->
     assert descriptor(world, **attributes).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("EB-18.08")
 def test_an_update_is_checked_against_what_is_kept(world: World) -> None:
     descriptor(world)
     for changes in ({"dsp": BROKEN}, {"dcrp": 7}, {"dcrp": 1}, {"soe": "X", "dsp": RDF}, {"dsp": None}):
@@ -59,33 +61,16 @@ def test_an_update_is_checked_against_what_is_kept(world: World) -> None:
     assert answer.status is Status.UPDATED
 
 
-def test_a_sparql_update_is_5001(world: World) -> None:
-    descriptor(world)
-    answer = world.update("cse-in/ae/d", {"m2m:smd": {"soe": "INSERT DATA {}"}}, "Cae")
-    assert answer.status is Status.NOT_IMPLEMENTED
-
-
-def test_nothing_claims_to_be_validated(world: World) -> None:
-    assert descriptor(world, vlde=True).content["m2m:smd"]["svd"] is False
-    assert world.update("cse-in/ae/d", {"m2m:smd": {"vlde": False}}, "Cae").content["m2m:smd"]["svd"] is False
-    assert "svd" not in world.update("cse-in/ae/d", {"m2m:smd": {"vlde": None}}, "Cae").content["m2m:smd"]
-
-
+@pytest.mark.behaviour("EB-18.08")
 def test_below_a_policy_is_4108(world: World) -> None:
     policy = world.policy("acp", ["Cae"], 63)
     answer = world.create(policy, 24, {"m2m:smd": {"dcrp": 4, "dsp": RDF}})
     assert answer.status is Status.INVALID_CHILD_RESOURCE_TYPE
 
 
+@pytest.mark.behaviour("EB-18.09")
 def test_semantic_parameters_that_do_not_go_together_are_4000(world: World) -> None:
     query = {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}
     assert world.retrieve("cse-in", result_content=10).status is Status.BAD_REQUEST
     assert world.retrieve("cse-in", semantic_query=True, filter=query).status is Status.BAD_REQUEST
     assert world.retrieve("cse-in", semantic_query=True, result_content=10).status is Status.BAD_REQUEST
-
-
-def test_what_needs_sparql_is_5001(world: World) -> None:
-    query = {"smf": ["SELECT ?x WHERE { ?x ?y ?z }"]}
-    assert world.retrieve("cse-in", filter={"fu": 1, **query}).status is Status.NOT_IMPLEMENTED
-    answer = world.retrieve("cse-in", semantic_query=True, result_content=10, filter=query)
-    assert answer.status is Status.NOT_IMPLEMENTED
