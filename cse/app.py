@@ -252,6 +252,8 @@ class Cse:
         return [server.listening for server in (self._http, self._coap) if server is not None]
 
     def addresses(self) -> dict[str, str]:
+        # What was not delivered is on its way back into the store.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         """Where this CSE can be reached, by binding: URLs with the ports they really have."""
         found = {}
         if self._http is not None:

@@ -1,35 +1,51 @@
 """Delivery of what the core wants sent: which binding, in which order, how often tried (bindings.md section 6).
 
 One queue and one worker per target, so a slow or dead target delays only itself and order is kept per target
-(trust.md R8). Notifications are tried again with growing pauses and then given up with a line in the log.
+(trust.md R8). A notification that nobody takes is tried again with growing pauses; then it goes back to a subscription
+that keeps it (pendingNotification), or becomes a dead letter. Every attempt is in the delivery log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict, deque
+import random
+import time
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cse.bindings.outbound import Guard
+from cse.delivery_breaker import Breaker
+from cse.delivery_log import DeliveryLog, Result
 from cse.onem2m.primitives import Request, Response
+from cse.onem2m.serialisation import dump_json
 from cse.onem2m.status import Status
 from cse.polling import CHANNEL_ITSELF, PollingChannels
 from cse.ports import Send, Sender, Unreachable
 
 _log = logging.getLogger("cse.delivery")
 
-#: pauses before a notification is tried again, in seconds
+#: pauses before a target is tried again, in seconds; a notification is tried once more than there are pauses
 RETRY_PAUSES_S = (0.2, 1.0, 3.0)
-#: notifications waiting for one target; beyond, the oldest is dropped and counted
-QUEUE_LENGTH = 10_000
+#: notifications waiting for one target, and for all
+QUEUE_LENGTH, QUEUED = 1000, 10_000
+#: bytes of content waiting for all targets
+QUEUED_BYTES = 32 * 1024 * 1024
+#: how long a notification waits for a target that does not answer, in seconds
+PATIENCE_S = 60.0
+#: attempts at a time: to targets that answered last time, and to those that did not
+IN_FLIGHT, IN_FLIGHT_SUSPECT = 512, 128
+#: notifications from which on their size is looked at
+_FEW = 16
 #: how long a notification waits in a polling channel to be fetched and answered, in seconds
 _CHANNEL_PATIENCE_S = 3600.0
 #: the event category of which only the newest matters (TS-0001 clause 8.1.2)
 _LATEST = 4
 #: entities remembered as reachable over the broker they were heard on
 _REMEMBERED = 100_000
+#: notifications that never leave this process: not worth a line in the log
+_INSIDE = "watch://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,28 @@ class DeliveryCounts:
     waiting: int
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A notification on its way."""
+
+    send: Send
+    size_bytes: int
+    posted_s: float
+    attempts: int = 0
+    superseded: bool = False
+
+
+class _Line:
+    """What waits for one target: all but what its worker has in hand."""
+
+    __slots__ = ("at_hand", "queue", "worker")
+
+    def __init__(self) -> None:
+        self.queue: deque[_Waiting] = deque()
+        self.at_hand: _Waiting | None = None
+        self.worker: asyncio.Task[None] | None = None
+
+
 class Delivery:
     """Sends for the core.
 
@@ -51,6 +89,7 @@ class Delivery:
         own_id: CSE-ID of this CSE.
         tell: told of the answer to each notification that has a subject, or of None when there was none.
         guard: decides which URLs may be sent to; None lets all pass.
+        keeps: whether the subject of a notification keeps it itself when it is told None.
     """
 
     def __init__(
@@ -60,27 +99,33 @@ class Delivery:
         own_id: str,
         tell: Callable[[Send, Response | None], None] = lambda send, answer: None,
         guard: Guard | None = None,
+        keeps: Callable[[Send], bool] = lambda send: False,
     ) -> None:
         self._senders = senders
         self._serve_local = serve_local
         self._own_id = own_id
         self._tell = tell
         self._guard = guard
+        self._keeps = keeps
+        #: every attempt, and what was given up
+        self.log = DeliveryLog(time.time)
+        self._breaker = Breaker(time.monotonic, random.random, RETRY_PAUSES_S)
         self._channels = PollingChannels()
         self._waiting_in_channels: set[asyncio.Task[None]] = set()
-        self._queues: dict[str, deque[Send]] = {}
-        self._workers: dict[str, asyncio.Task[None]] = {}
-        self._counts: Counter[str] = Counter()
+        self._lines: dict[str, _Line] = {}
+        self._queued = self._queued_bytes = 0
+        self._sent = self._failed = self._dropped = 0
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._suspect_slots = asyncio.Semaphore(IN_FLIGHT_SUSPECT)
         self._on_broker: OrderedDict[str, str] = OrderedDict()
         #: names the open connection (WebSocket) over which an entity can be reached right now, "" without one
         self.open_channel: Callable[[str], str] = lambda entity: ""
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def counts(self) -> DeliveryCounts:
         """Counters since the start."""
-        waiting = sum(len(queue) for queue in self._queues.values())
-        return DeliveryCounts(self._counts["sent"], self._counts["failed"], self._counts["dropped"], waiting)
+        return DeliveryCounts(self._sent, self._failed, self._dropped, self._queued)
 
     def heard_on_broker(self, originator: str, broker_url: str) -> None:
         """Remember that an entity speaks over a broker, so that it can be reached there when it names no poa."""
@@ -92,10 +137,12 @@ class Delivery:
     async def ask(self, send: Send) -> Response | None:
         """Send a request now and give the answer; None when nobody answered at any point of access."""
         try:
-            return await asyncio.wait_for(self._attempt(send), send.timeout_s + 1.0)
+            answer = await asyncio.wait_for(self._attempt(send), send.timeout_s + 1.0)
         except (Unreachable, TimeoutError) as error:
             _log.info("%s to %s failed: %s", send.request.operation.name, _target(send), error)
             return None
+        self._breaker.answered(_target(send))
+        return answer
 
     def post(self, send: Send) -> None:
         """Queue a notification for its target."""
@@ -106,89 +153,187 @@ class Delivery:
             task.add_done_callback(self._waiting_in_channels.discard)
             return
         target = _target(send)
-        queue = self._queues.get(target)
-        if queue is None:
-            queue = self._queues[target] = deque()
+        line = self._lines.get(target)
+        if line is None:
+            line = self._lines[target] = _Line()
         if send.request.event_category == _LATEST:
-            for older in [one for one in queue if one.subject == send.subject and one.target == send.target]:
-                queue.remove(older)
-                self._counts["dropped"] += 1
-        if len(queue) >= QUEUE_LENGTH:
-            queue.popleft()
-            self._counts["dropped"] += 1
-        queue.append(send)
-        if target not in self._workers:
-            self._workers[target] = asyncio.create_task(self._work(target, queue), name=f"notify {target}")
+            self._supersede(line, send)
+        size_bytes = len(dump_json(send.request.content)) if len(line.queue) >= _FEW else 0
+        waiting = _Waiting(send, size_bytes, time.monotonic())
+        if self._makes_room(line, waiting):
+            self._enqueue(line, waiting)
+        if line.worker is None:
+            line.worker = asyncio.create_task(self._work(target, line), name=f"notify {target}")
 
     async def stop(self, grace_s: float) -> None:
-        """Give what is queued a last chance, then stop."""
-        self._stopping = True
+        """Give what is queued a last chance, then give the rest back to who keeps it, and stop."""
+        self._stopping.set()
         for waiting in self._waiting_in_channels:
             waiting.cancel()
         await asyncio.gather(*self._waiting_in_channels, return_exceptions=True)
-        if self._workers:
-            _, late = await asyncio.wait(self._workers.values(), timeout=grace_s)
+        workers = [line.worker for line in self._lines.values() if line.worker is not None]
+        if workers:
+            _, late = await asyncio.wait(workers, timeout=grace_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        for line in list(self._lines.values()):
+            for left in ([line.at_hand] if line.at_hand is not None else []) + list(line.queue):
+                self._end(left, Result.GIVEN_UP, "this CSE stopped before it was delivered", None)
+        self._lines.clear()
+        self._queued = self._queued_bytes = 0
         for sender in {id(sender): sender for sender in self._senders.values()}.values():
             await sender.close()
 
-    async def _work(self, target: str, queue: deque[Send]) -> None:
+    # --- the lines ------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, line: _Line, waiting: _Waiting) -> None:
+        line.queue.append(waiting)
+        self._queued += 1
+        self._queued_bytes += waiting.size_bytes
+
+    def _dequeue(self, line: _Line) -> _Waiting:
+        waiting = line.queue.popleft()
+        self._queued -= 1
+        self._queued_bytes -= waiting.size_bytes
+        return waiting
+
+    def _supersede(self, line: _Line, newer: Send) -> None:
+        """Older notifications of the same subject to the same target no longer matter."""
+        if line.at_hand is not None and _replaces(newer, line.at_hand.send):
+            line.at_hand.superseded = True  # what is on the wire arrives; what failed is not tried again
+        if any(_replaces(newer, older.send) for older in line.queue):
+            kept = deque(older for older in line.queue if not _replaces(newer, older.send))
+            for older in line.queue:
+                if _replaces(newer, older.send):
+                    self._queued -= 1
+                    self._queued_bytes -= older.size_bytes
+                    self._dropped += 1
+                    self.log.add(older.send, _target(older.send), Result.SUPERSEDED, "a newer one waits")
+            line.queue = kept
+
+    def _makes_room(self, line: _Line, waiting: _Waiting) -> bool:
+        """Whether a notification can be queued; the oldest of its line goes when there is no room."""
+
+        def full() -> bool:
+            beyond = self._queued >= QUEUED or self._queued_bytes + waiting.size_bytes > QUEUED_BYTES
+            return len(line.queue) >= QUEUE_LENGTH or beyond
+
+        reason = f"{len(line.queue)} wait for this target, {self._queued} for all: it takes too little"
+        if full() and self._keeps(waiting.send):
+            # Its subscription keeps it, behind those that are queued.
+            self._end(waiting, Result.DROPPED, reason, None)
+            return False
+        while full() and line.queue:
+            self._dropped += 1
+            self._end(self._dequeue(line), Result.DROPPED, reason, None)
+        if full():
+            self._dropped += 1
+            self._end(waiting, Result.DROPPED, reason, None)
+            return False
+        return True
+
+    async def _work(self, target: str, line: _Line) -> None:
         try:
-            while queue:
-                await self._deliver(queue.popleft())
+            while line.queue:
+                line.at_hand = self._dequeue(line)
+                await self._deliver(target, line.at_hand)
+                line.at_hand = None
         finally:
-            del self._workers[target]
-            if not queue:
-                self._queues.pop(target, None)
+            line.worker = None
+            if not line.queue and line.at_hand is None and self._lines.get(target) is line:
+                del self._lines[target]
 
     async def _deliver_by_channel(self, send: Send) -> None:
+        started_s = time.monotonic()
         try:
             answer = await self._channels.ask(send.channel, send.request, _CHANNEL_PATIENCE_S)
         except Unreachable as error:
-            self._counts["failed"] += 1
-            _log.warning("notification to %s not delivered: %s", _target(send), error)
-            self._report(send, None)
+            self._end(_Waiting(send, 0, started_s), Result.GIVEN_UP, str(error), None)
+        except asyncio.CancelledError:
+            self._end(_Waiting(send, 0, started_s), Result.GIVEN_UP, "this CSE stopped before it was fetched", None)
+            raise
         else:
-            self._counts["sent"] += 1
+            self._sent += 1
+            duration_s = time.monotonic() - started_s
+            self.log.add(send, _target(send), Result.DELIVERED, status=int(answer.status), duration_s=duration_s)
             self._report(send, answer)
 
     def _report(self, send: Send, answer: Response | None) -> None:
         if send.subject and not send.final:
             self._tell(send, answer)
 
-    async def _deliver(self, send: Send) -> None:
-        reason = ""
-        answer: Response | None = None
-        for pause_s in (0.0, *RETRY_PAUSES_S):
-            if pause_s:
-                if self._stopping:
-                    break
-                await asyncio.sleep(pause_s)
+    def _end(self, waiting: _Waiting, result: Result, reason: str, answer: Response | None) -> None:
+        """A notification was not delivered: it goes back to who keeps it, or is a dead letter."""
+        send = waiting.send
+        if answer is None and not send.final and self._keeps(send):
+            result = Result.KEPT
+        elif result is not Result.DROPPED:
+            self._failed += 1
+        if result is not Result.KEPT:
+            _log.warning("notification to %s not delivered: %s", _target(send), reason)
+        status = 0 if answer is None else int(answer.status)
+        self.log.add(send, _target(send), result, reason, status=status, attempt=waiting.attempts)
+        self._report(send, answer)
+
+    async def _deliver(self, target: str, waiting: _Waiting) -> None:
+        send = waiting.send
+        while True:
+            reason = await self._wait_for(target, waiting)
+            if reason:
+                self._end(waiting, Result.GIVEN_UP, reason, None)
+                return
+            if waiting.superseded and waiting.attempts:
+                self._dropped += 1
+                self.log.add(send, target, Result.SUPERSEDED, "a newer one waits", attempt=waiting.attempts)
+                return
+            waiting.attempts += 1
+            answer: Response | None = None
             try:
-                answer = await asyncio.wait_for(self._attempt(send), send.timeout_s + 1.0)
+                async with self._slots if self._breaker.get(target) is None else self._suspect_slots:
+                    answer = await asyncio.wait_for(self._attempt(send, waiting.attempts), send.timeout_s + 1.0)
             except (Unreachable, TimeoutError) as error:
                 reason = str(error) or f"no answer within {send.timeout_s:g} s"
-                continue
             except Exception:
                 # A fault of ours costs this notification, never those queued behind it.
-                _log.exception("notification to %s failed", _target(send))
-                reason = "a fault of this CSE, see above"
-                break
-            if answer.status.is_success or answer.status.is_accepted:
-                self._counts["sent"] += 1
-                self._report(send, answer)
+                _log.exception("notification to %s failed", target)
+                self._end(waiting, Result.GIVEN_UP, "a fault of this CSE: see its log", None)
                 return
-            reason = f"it answered {int(answer.status)} {answer.status.name}"
-            if answer.status is not Status.TARGET_NOT_REACHABLE:
-                break
-        self._counts["failed"] += 1
-        _log.warning("notification to %s not delivered: %s", _target(send), reason)
-        unreached = answer is None or answer.status is Status.TARGET_NOT_REACHABLE
-        self._report(send, None if unreached else answer)
+            if answer is not None and answer.status is not Status.TARGET_NOT_REACHABLE:
+                self._breaker.answered(target)
+                if answer.status.is_success or answer.status.is_accepted:
+                    self._sent += 1
+                    self._report(send, answer)
+                else:
+                    reason = f"it answered {int(answer.status)} {answer.status.name}"
+                    self._end(waiting, Result.REFUSED, reason, answer)
+                return
+            self._breaker.failed(target)
+            if waiting.attempts > len(RETRY_PAUSES_S) or self._stopping.is_set():
+                self._end(waiting, Result.GIVEN_UP, reason or "it answered that it cannot be reached", None)
+                return
 
-    async def _attempt(self, send: Send) -> Response:
+    async def _wait_for(self, target: str, waiting: _Waiting) -> str:
+        """Wait until a target may be tried; returns why a notification waits no longer, "" when it is its turn."""
+        pause_s = self._breaker.pause_s(target)
+        circuit = self._breaker.get(target)
+        if not pause_s or circuit is None:
+            return ""
+        words = f"{circuit.failures} attempts in a row failed, the next comes in {pause_s:.1f} s"
+        if self._stopping.is_set() or (circuit.is_open and self._keeps(waiting.send)):
+            return words
+        if time.monotonic() + pause_s - waiting.posted_s > PATIENCE_S and circuit.failed_s > waiting.posted_s:
+            return f"nobody answered for {PATIENCE_S:g} s: {words}"
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return ""
+        return words
+
+    # --- one attempt ----------------------------------------------------------------------------------------------
+
+    async def _attempt(self, send: Send, attempt: int = 1) -> Response:
         if send.receiver == CHANNEL_ITSELF:
             return await self._channels.serve(send)
         if send.channel:
@@ -199,21 +344,46 @@ class Delivery:
         if send.receiver and (channel := self.open_channel(send.receiver)):
             urls = (*urls, channel)
         if not urls:
-            raise Unreachable("it has no point of access: set 'poa' of the AE, or stay connected (MQTT, WebSocket)")
+            reason = "it has no point of access: set 'poa' of the AE, or stay connected (MQTT, WebSocket)"
+            self.log.add(send, send.receiver, Result.FAILED, reason, attempt=attempt)
+            raise Unreachable(reason)
         reason = ""
         for url in urls:
-            sender = self._senders.get(url.partition("://")[0].lower())
-            if sender is None:
-                reason = f"this CSE sends nothing over {url.partition('://')[0]!r}: that binding is off"
-                continue
             try:
-                if self._guard is not None and url in send.urls:
-                    self._guard.check_url(url)
-                return await sender.send(url, send)
+                return await self._attempt_at(url, send, attempt)
             except Unreachable as error:
                 # Only a transport failure leads on to the next point of access.
                 reason = str(error)
         raise Unreachable(reason)
+
+    async def _attempt_at(self, url: str, send: Send, attempt: int) -> Response:
+        """Send to one point of access, and write what came of it into the log."""
+        started_s = time.monotonic()
+        reason = "the time was up before an answer came"
+        answer: Response | None = None
+        try:
+            sender = self._senders.get(url.partition("://")[0].lower())
+            if sender is None:
+                raise Unreachable(f"this CSE sends nothing over {url.partition('://')[0]!r}: that binding is off")
+            if self._guard is not None and url in send.urls:
+                self._guard.check_url(url)
+            answer = await sender.send(url, send)
+        except Unreachable as error:
+            reason = str(error)
+            raise
+        finally:
+            if not url.startswith(_INSIDE):
+                taken = answer is not None and (answer.status.is_success or answer.status.is_accepted)
+                self.log.add(
+                    send,
+                    url,
+                    Result.DELIVERED if taken else Result.FAILED,
+                    "" if taken else reason if answer is None else f"it answered {int(answer.status)}",
+                    status=0 if answer is None else int(answer.status),
+                    attempt=attempt,
+                    duration_s=time.monotonic() - started_s,
+                )
+        return answer
 
     def _live_channel(self, receiver: str) -> tuple[str, ...]:
         stem = receiver.rpartition("/")[2]
@@ -223,3 +393,7 @@ class Delivery:
 
 def _target(send: Send) -> str:
     return send.urls[0] if send.urls else send.receiver
+
+
+def _replaces(newer: Send, older: Send) -> bool:
+    return older.subject == newer.subject and older.target == newer.target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from cse import delivery
 from cse.delivery import Delivery
+from cse.delivery_breaker import LONGEST_PAUSE_S, Breaker
+from cse.delivery_log import DeliveryLog, Result
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from cse.ports import Send, Unreachable
@@ -128,3 +131,195 @@ async def test_an_unknown_scheme_is_said_in_words(sending: Delivery, caplog: Any
         while not sending.counts.failed:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
     assert "that binding is off" in caplog.text
+
+
+def results(sending: Delivery, target: str = "") -> list[str]:
+    """What the log says, in order."""
+    return [str(record.result) for record in sending.log.since(0, target)]
+
+
+async def test_every_attempt_is_in_the_log_and_what_was_given_up_is_a_dead_letter(
+    sending: Delivery, network: Network
+) -> None:
+    sending.post(notification(1, "http://user:secret@dead/x?token=1"))
+    sending.post(notification(2, "http://good/"))
+    sending.post(notification(3, "http://refuse/"))
+    await settled(sending, network, 3)
+    assert results(sending, "dead") == ["failed"] * 4 + ["given up"]
+    assert results(sending, "good") == ["delivered"]
+    assert results(sending, "refuse") == ["failed", "refused"]
+    lines = [record.as_json() for record in sending.log.since(0)]
+    assert {line["target"] for line in lines} == {"http://dead/x", "http://good/", "http://refuse/"}
+    assert [line["number"] for line in lines] == list(range(1, len(lines) + 1))
+    letters = {letter.record.request_id: letter for letter in sending.log.dead_letters()}
+    assert set(letters) == {"1", "3"}
+    assert letters["1"].record.reason == "no connection"
+    assert letters["1"].as_json()["content"] == {"m2m:sgn": {}}
+    assert "secret" not in str(lines)
+
+
+async def test_who_follows_the_log_is_woken(sending: Delivery, network: Network) -> None:
+    following = asyncio.create_task(sending.log.wait(0, 30))
+    await asyncio.sleep(0)
+    assert not following.done()
+    sending.post(notification(1, "http://good/"))
+    await asyncio.wait_for(following, 15)
+    assert results(sending) == ["delivered"]
+
+
+async def test_the_log_is_bounded() -> None:
+    log = DeliveryLog(lambda: 0.0, records=10, dead_letters=3)
+    for number in range(50):
+        log.add(notification(number, "http://x/"), "http://x/", Result.GIVEN_UP)
+    assert [record.number for record in log.since(0)] == list(range(41, 51))
+    assert [record.number for record in log.since(47)] == [48, 49, 50]
+    assert [record.number for record in log.since(0, most=2)] == [49, 50]
+    assert [letter.record.number for letter in log.dead_letters()] == [48, 49, 50]
+    assert log.totals == {Result.GIVEN_UP: 50}
+
+
+class Keeper:
+    """Takes back what was not delivered, as a subscription with pendingNotification does."""
+
+    def __init__(self, network: Network) -> None:
+        self.told: list[tuple[str, bool]] = []
+        self.sending = Delivery({"http": network}, _nothing_local, "/id-in", self._tell, None, lambda send: True)
+
+    def _tell(self, send: Send, answer: Response | None) -> None:
+        self.told.append((send.request.request_id, answer is not None))
+
+
+async def _nothing_local(request: Request) -> Response:
+    raise AssertionError("nothing here is for the CSE itself")
+
+
+def kept(number: int, url: str) -> Send:
+    """A notification with a subscription."""
+    return Send(
+        Request(Operation.NOTIFY, "x", "/id-in", str(number), content={"m2m:sgn": {}}),
+        (url,),
+        timeout_s=2.0,
+        subject="sub1",
+        target=url,
+    )
+
+
+async def until(condition: Any) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_kept_elsewhere_does_not_wait_for_an_open_circuit(network: Network) -> None:
+    """One notification finds out that the target is dead; those behind it go straight back, in their order."""
+    keeper = Keeper(network)
+    for number in range(20):
+        keeper.sending.post(kept(number, "http://dead/"))
+    await until(lambda: len(keeper.told) == 20)
+    assert keeper.told == [(str(number), False) for number in range(20)]
+    assert len(network.attempts) == 3
+    assert keeper.sending.counts.failed == 0
+    assert not keeper.sending.log.dead_letters()
+    await keeper.sending.stop(0.1)
+
+
+async def test_stopping_gives_back_what_was_not_delivered(network: Network) -> None:
+    keeper = Keeper(network)
+    for number in range(5):
+        keeper.sending.post(kept(number, "http://hang/"))
+    await until(lambda: network.attempts)
+    await keeper.sending.stop(0.05)
+    assert keeper.told == [(str(number), False) for number in range(5)]
+
+
+async def test_queues_are_bounded_and_what_goes_is_said(
+    sending: Delivery, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "QUEUE_LENGTH", 10)
+    monkeypatch.setattr(delivery, "QUEUED", 15)
+    for number in range(100):
+        sending.post(notification(number, "http://hang/"))
+    assert sending.counts.waiting == 10
+    for number in range(100, 200):
+        sending.post(notification(number, "http://hang2/"))
+    assert sending.counts.waiting == 15
+    assert sending.counts.dropped == 185
+    assert sending.log.totals[Result.DROPPED] == 185
+    network.hanging.set()
+    await until(lambda: not sending.counts.waiting and sending.counts.sent == 15)
+    assert [number for url, number in network.delivered if url == "http://hang/"] == [str(n) for n in range(90, 100)]
+
+
+async def test_the_bytes_that_wait_are_bounded(
+    sending: Delivery, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "QUEUED_BYTES", 100_000)
+    request = Request(Operation.NOTIFY, "x", "/id-in", "1", content={"m2m:sgn": {"x": "y" * 10_000}})
+    for _ in range(100):
+        sending.post(Send(request, ("http://hang/",), timeout_s=2.0))
+    assert sending.counts.waiting < 30
+
+
+async def test_of_latest_notifications_only_the_newest_waits(sending: Delivery, network: Network) -> None:
+    for number in range(10):
+        request = Request(Operation.NOTIFY, "x", "/id-in", str(number), content={}, event_category=4)
+        sending.post(Send(request, ("http://hang/",), timeout_s=2.0, target="t"))
+    await until(lambda: network.attempts)
+    network.hanging.set()
+    await until(lambda: len(network.delivered) == 2 or not sending.counts.waiting)
+    await settled(sending, network, 1)
+    assert network.delivered[-1] == ("http://hang/", "9")
+    assert sending.counts.dropped >= 8
+
+
+async def test_a_hundred_hanging_targets_leave_room_for_others(sending: Delivery, network: Network) -> None:
+    for number in range(400):
+        sending.post(notification(number, f"http://hang{number}/"))
+    await until(lambda: len(network.attempts) == 400)
+    sending.post(notification(400, "http://good/"))
+    await until(lambda: network.delivered)
+    assert network.delivered == [("http://good/", "400")]
+
+
+async def test_order_survives_failures_in_between(sending: Delivery, network: Network) -> None:
+    for number in range(10):
+        sending.post(notification(number, "http://flaky/"))
+    await settled(sending, network, 10)
+    assert [number for _, number in network.delivered] == [str(number) for number in range(10)]
+
+
+def test_pauses_grow_with_jitter_up_to_a_limit_and_end_with_an_answer() -> None:
+    now, jitter = [100.0], [0.5]
+    breaker = Breaker(lambda: now[0], lambda: jitter[0], (0.2, 1.0, 3.0), remembered=3)
+    assert breaker.pause_s("t") == 0
+    pauses = []
+    for _ in range(8):
+        breaker.failed("t")
+        pauses.append(round(breaker.pause_s("t"), 3))
+    assert pauses == [0.2, 1.0, 3.0, 6.0, 12.0, 24.0, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    jitter[0] = 0.0
+    breaker.failed("t")
+    assert breaker.pause_s("t") == LONGEST_PAUSE_S * 0.75
+    now[0] += 100
+    assert breaker.pause_s("t") == 0
+    circuit = breaker.get("t")
+    assert circuit is not None
+    assert circuit.is_open
+    breaker.answered("t")
+    assert breaker.get("t") is None
+    for number in range(10):
+        breaker.failed(f"t{number}")
+    assert len(breaker) == 3
+
+
+async def test_a_dead_target_costs_its_own_queue_only_so_long(
+    sending: Delivery, network: Network, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(delivery, "PATIENCE_S", 0.05)
+    caplog.set_level(logging.CRITICAL)
+    for number in range(50):
+        sending.post(notification(number, "http://dead/"))
+    await until(lambda: sending.counts.failed == 50)
+    assert len(network.attempts) < 20
+    assert "nobody answered for" in sending.log.dead_letters()[-1].record.reason

@@ -21,7 +21,8 @@ from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.timestamps import absolute_time, parse_duration
 from cse.ports import Resource, Send
 from cse.resources.declare import Privilege
-from cse.resources.notifying import count_down, dispatch
+from cse.resources.notifying import dispatch
+from cse.resources.pending_notifications import count_down
 
 
 class EventType(IntEnum):

@@ -15,7 +15,7 @@ from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from cse.onem2m.timestamps import parse_duration
 from cse.ports import Resource, Send
-from cse.resources import notifying, target_removal
+from cse.resources import notifying, pending_notifications, target_removal
 from cse.resources.declare import Context, Hooks, Privilege, VirtualChild, declare
 from cse.resources.subscription import check_schedule_child
 from cse.resources.subscription_checks import same_entity
@@ -167,7 +167,7 @@ class CrossResourceSubscriptionHooks(Hooks):
     ) -> Generator[Send, Response | None, None]:
         """As for subscriptions."""
         with ctx.transaction():
-            notifying.delivered(ctx, resource, send, answer)
+            pending_notifications.delivered(ctx, resource, send, answer)
         if notifying.asks_removal(answer) and ctx.store.get(resource.ri) is not None:
             yield from target_removal.decide(ctx, resource, send.target)
 

@@ -2,7 +2,7 @@
 
 Batches, rate limit, schedule, pending, latest, expiration counter and statistics, for subscriptions and
 crossResourceSubscriptions alike. What waits is kept in ``Resource.internal`` of the subscriber, so it survives a
-restart. Everything here runs inside a transaction.
+restart; with pendingNotification so does what was sent and not answered yet. Everything here runs inside a transaction.
 """
 
 from __future__ import annotations
@@ -12,22 +12,30 @@ from typing import Any
 
 from cse.onem2m.addressing import sp_relative
 from cse.onem2m.primitives import Response
-from cse.onem2m.schedules import covers, next_covered
 from cse.onem2m.timestamps import parse_duration
-from cse.ports import Resource, Send
+from cse.ports import Resource
 from cse.resources.declare import Context
+from cse.resources.pending_notifications import (
+    MOST_WAITING,
+    PENDING,
+    RECOVERY,
+    RETRY_S,
+    SEND_LATEST,
+    closed_until,
+    count,
+    count_down,
+    forget_pending,
+    keep,
+    queue,
+    recover,
+    resend,
+    retry_pending,
+)
 
 #: kinds of timers
-BATCH, WINDOW, PENDING = "batch", "window", "pending"
-#: event categories (TS-0001 clause 8.1.2)
-_IMMEDIATE, _LATEST = 2, 4
-#: pendingNotification values (TS-0004 clause 6.3.4.2.21)
-_SEND_LATEST = 1
-_SCHEDULE = 18
-#: most notifications that wait for one subscriber; beyond, the oldest go (trust.md R13)
-_MOST_WAITING = 1000
-#: how long until an unreachable target with pending notifications is tried again, in seconds
-_RETRY_S = 30.0
+BATCH, WINDOW = "batch", "window"
+#: with more pending than this a new event does not try the target again, the timer does
+_EAGER = 10
 
 
 def dispatch(ctx: Context, ri: str, body: dict[str, Any]) -> None:
@@ -41,7 +49,7 @@ def dispatch(ctx: Context, ri: str, body: dict[str, Any]) -> None:
     if batching is None:
         _release(ctx, subscriber, {"m2m:sgn": body})
         return
-    batch = [*subscriber.internal.get("batch", ()), body][-_MOST_WAITING:]
+    batch = [*subscriber.internal.get("batch", ()), body][-MOST_WAITING:]
     due = subscriber.internal.get("batch_due")
     if due is None:
         due = ctx.env.now + parse_duration(batching["dur"])
@@ -65,9 +73,9 @@ def flush_batch(ctx: Context, subscriber: Resource) -> None:
 
 def _release(ctx: Context, subscriber: Resource, content: dict[str, Any]) -> None:
     """A message whose batch is complete: the schedule, then the rate limit, then out."""
-    opening = _closed_until(ctx, subscriber)
+    opening = closed_until(ctx, subscriber)
     if opening is not None:
-        _keep(ctx, subscriber, None, content, opening)
+        keep(ctx, subscriber, None, content, opening)
         return
     limit = subscriber.attributes.get("rl")
     if limit is not None:
@@ -77,18 +85,6 @@ def _release(ctx: Context, subscriber: Resource, content: dict[str, Any]) -> Non
             return
         subscriber = ctx.store.get(subscriber.ri) or subscriber
     _send(ctx, subscriber, content)
-
-
-def _closed_until(ctx: Context, subscriber: Resource) -> float | None:
-    """When the notificationSchedule lets notifications pass again; None when it does now."""
-    schedules = ctx.store.children(subscriber.ri, _SCHEDULE)
-    if not schedules or subscriber.attributes.get("nec") == _IMMEDIATE:
-        return None
-    entries = [entry for schedule in schedules for entry in schedule.attributes["se"]["sce"]]
-    if any(covers(entry, ctx.env.now) for entry in entries):
-        return None
-    following = [instant for entry in entries if (instant := next_covered(entry, ctx.env.now)) is not None]
-    return min(following, default=float("inf"))
 
 
 def _within_rate(ctx: Context, subscriber: Resource, limit: dict[str, Any]) -> bool:
@@ -106,7 +102,7 @@ def _within_rate(ctx: Context, subscriber: Resource, limit: dict[str, Any]) -> b
 
 def _hold(ctx: Context, subscriber: Resource, held: list[Any], content: dict[str, Any], limit: dict[str, Any]) -> None:
     start = (subscriber.internal.get("window") or (ctx.env.now, 0))[0]
-    kept = [content] if subscriber.attributes.get("ln") else [*held, content][-_MOST_WAITING:]
+    kept = [content] if subscriber.attributes.get("ln") else [*held, content][-MOST_WAITING:]
     ctx.adjust(subscriber, {}, held=kept)
     ctx.set_timer(subscriber.ri, WINDOW, start + parse_duration(limit["tww"]))
 
@@ -132,116 +128,30 @@ def _send(ctx: Context, subscriber: Resource, content: dict[str, Any]) -> None:
     """Queue a message for every target, and count it."""
     attributes = subscriber.attributes
     if subscriber.internal.get("pending"):
-        subscriber = _resend(ctx, subscriber, superseded=attributes.get("pn") == _SEND_LATEST)
-    unreached = [target for target in attributes["nu"] if not _queue(ctx, subscriber, target, content)]
+        if attributes.get("pn") == SEND_LATEST:
+            subscriber = forget_pending(ctx, subscriber)
+        elif len(subscriber.internal["pending"]) <= _EAGER:
+            subscriber = resend(ctx, subscriber)
+    behind = {entry[0] for entry in subscriber.internal.get("pending") or ()}
+    unreached: list[str] = []
+    for target in attributes["nu"]:
+        sent = False
+        if target not in behind:
+            subscriber, sent = queue(ctx, subscriber, target, content)
+        if not sent:
+            unreached.append(target)
     if attributes.get("nse"):
         subscriber = count(ctx, subscriber, "rqs", [t for t in attributes["nu"] if t not in unreached])
     for target in unreached:
-        subscriber = _keep(ctx, subscriber, target, content, ctx.env.now + _RETRY_S)
+        due_s = subscriber.internal.get("pending_due") or ctx.env.now + RETRY_S
+        subscriber = keep(ctx, subscriber, target, content, due_s)
     count_down(ctx, subscriber)
-
-
-def _queue(
-    ctx: Context,
-    subscriber: Resource,
-    target: str,
-    content: dict[str, Any],
-    *,
-    latest: bool = False,
-    final: bool = False,
-) -> bool:
-    attributes = subscriber.attributes
-    category = _LATEST if latest or attributes.get("ln") else attributes.get("nec")
-    send = ctx.notification(target, content, subject=subscriber.ri, category=category, final=final)
-    if send is None:
-        return False
-    ctx.queue(send)
-    return True
-
-
-def count_down(ctx: Context, subscriber: Resource) -> None:
-    """One notification less until the subscriber goes (expirationCounter)."""
-    remaining = subscriber.attributes.get("exc")
-    if remaining is None:
-        return
-    if remaining <= 1:
-        ctx.delete(subscriber)
-    else:
-        ctx.adjust(subscriber, {"exc": remaining - 1})
-
-
-def _keep(ctx: Context, subscriber: Resource, target: str | None, content: dict[str, Any], retry_s: float) -> Resource:
-    """Keep a notification that cannot go out now (pendingNotification); without that policy it is dropped.
-
-    Args:
-        ctx: open transaction.
-        subscriber: as stored now.
-        target: the entry of nu it is for; None for all.
-        content: the message.
-        retry_s: when to try again, seconds since the epoch.
-    """
-    policy = subscriber.attributes.get("pn")
-    if policy is None:
-        return subscriber
-    kept = list(subscriber.internal.get("pending") or ())
-    if policy == _SEND_LATEST:
-        kept = [entry for entry in kept if entry[0] != target]
-    kept = [*kept, [target, content]][-_MOST_WAITING:]
-    due = None if retry_s == float("inf") else retry_s
-    if due is not None:
-        ctx.set_timer(subscriber.ri, PENDING, due)
-    return ctx.adjust(subscriber, {}, pending=kept, pending_due=due)
-
-
-def retry_pending(ctx: Context, subscriber: Resource) -> None:
-    """What is pending goes out again, unless the schedule still forbids it."""
-    if not subscriber.internal.get("pending"):
-        return
-    opening = _closed_until(ctx, subscriber)
-    if opening is None:
-        _resend(ctx, subscriber)
-    elif opening != float("inf"):
-        ctx.adjust(subscriber, {}, pending_due=opening)
-        ctx.set_timer(subscriber.ri, PENDING, opening)
-
-
-def _resend(ctx: Context, subscriber: Resource, *, superseded: bool = False) -> Resource:
-    """Queue what is pending, or with ``superseded`` forget it because something newer is about to go out."""
-    pending = subscriber.internal["pending"]
-    ctx.set_timer(subscriber.ri, PENDING, None)
-    subscriber = ctx.adjust(subscriber, {}, pending=[], pending_due=None)
-    latest = subscriber.attributes.get("pn") == _SEND_LATEST
-    for target, content in () if superseded else pending:
-        reached: list[str] = []
-        for one in subscriber.attributes["nu"] if target is None else (target,):
-            if _queue(ctx, subscriber, one, content, latest=latest):
-                reached.append(one)
-            else:
-                subscriber = _keep(ctx, subscriber, one, content, ctx.env.now + _RETRY_S)
-        if subscriber.attributes.get("nse"):
-            subscriber = count(ctx, subscriber, "rqs", reached)
-        if target is None:
-            # It was held back before it could be counted.
-            count_down(ctx, subscriber)
-            following = ctx.store.get(subscriber.ri)
-            if following is None:
-                return subscriber
-            subscriber = following
-    return subscriber
 
 
 def wants_delivered(subscriber: Resource, answer: Response | None) -> bool:
     """Whether the answer to a notification is of interest to its subscriber."""
     attributes = subscriber.attributes
     return bool(attributes.get("nse")) or "pn" in attributes or asks_removal(answer)
-
-
-def delivered(ctx: Context, subscriber: Resource, send: Send, answer: Response | None) -> None:
-    """A notification was delivered, or (None) was not."""
-    if answer is not None and subscriber.attributes.get("nse"):
-        subscriber = count(ctx, subscriber, "rsr", [send.target])
-    if answer is None and send.target in subscriber.attributes["nu"]:
-        _keep(ctx, subscriber, send.target, send.request.content, ctx.env.now + _RETRY_S)
 
 
 def asks_removal(answer: Response | None) -> bool:
@@ -253,15 +163,6 @@ def asks_removal(answer: Response | None) -> bool:
     return bool(isinstance(content, dict) and content.get("trr") is True) or bool(
         isinstance(inner, dict) and inner.get("trr") is True
     )
-
-
-def count(ctx: Context, subscriber: Resource, what: str, targets: list[str] | None = None) -> Resource:
-    """Add one to a statistic of the named targets, or of all (notificationStatsInfo)."""
-    rows = subscriber.attributes.get("nsi")
-    if not rows:
-        return subscriber
-    counted = [{**row, what: row[what] + 1} if targets is None or row["tg"] in targets else row for row in rows]
-    return ctx.adjust(subscriber, {"nsi": counted})
 
 
 def statistics(targets: list[str]) -> list[dict[str, Any]]:
@@ -284,7 +185,7 @@ def policies_changed(ctx: Context, subscriber: Resource, changes: Mapping[str, A
         current = ctx.store.get(subscriber.ri)
     if current is not None and "pn" in changes and current.attributes.get("pn") is None:
         ctx.set_timer(current.ri, PENDING, None)
-        current = ctx.adjust(current, {}, pending=[], pending_due=None)
+        current = ctx.adjust(current, {}, pending=[], pending_due=None, unanswered=[])
     if current is not None:
         _statistics_changed(ctx, current, changes)
 
@@ -317,7 +218,7 @@ def say_farewell(ctx: Context, subscriber: Resource, targets: list[str]) -> None
         messages.append({"m2m:agn": {"m2m:sgn": batch[-1:] if subscriber.attributes.get("ln") else batch}})
     for content in messages:
         for target in subscriber.attributes["nu"]:
-            _queue(ctx, subscriber, target, content, final=True)
+            queue(ctx, subscriber, target, content, final=True)
     for target in targets:
         send = ctx.notification(target, farewell(ctx, subscriber), subject=subscriber.ri, final=True)
         if send is not None:
@@ -337,6 +238,7 @@ _DUE: dict[str, Callable[[Context, Resource], None]] = {
     BATCH: flush_batch,
     WINDOW: next_window,
     PENDING: retry_pending,
+    RECOVERY: recover,
 }
 
 
@@ -354,3 +256,5 @@ def timers_of(subscriber: Resource) -> Iterator[tuple[str, float]]:
         yield WINDOW, internal["window"][0] + parse_duration(attributes["rl"]["tww"])
     if internal.get("pending") and internal.get("pending_due"):
         yield PENDING, internal["pending_due"]
+    if internal.get("unanswered"):
+        yield RECOVERY, 0.0

@@ -8,7 +8,7 @@ from typing import Any
 from cse.onem2m.errors import BadRequest
 from cse.onem2m.primitives import Operation, Response
 from cse.ports import Resource, Send
-from cse.resources import notifying, target_removal
+from cse.resources import notifying, pending_notifications, target_removal
 from cse.resources.declare import Context, Hooks, VirtualChild, declare
 from cse.resources.subscription_checks import check, complete, same_entity, verify_targets
 
@@ -101,7 +101,7 @@ class SubscriptionHooks(Hooks):
     ) -> Generator[Send, Response | None, None]:
         """Count the answer, keep what was not delivered, and hear a target that asks to be removed."""
         with ctx.transaction():
-            notifying.delivered(ctx, resource, send, answer)
+            pending_notifications.delivered(ctx, resource, send, answer)
         if notifying.asks_removal(answer) and ctx.store.get(resource.ri) is not None:
             yield from target_removal.decide(ctx, resource, send.target)
 
