@@ -80,7 +80,7 @@ def new_credential(name: str, entity: str, role: str) -> tuple[Credential, str]:
         raise CredentialsError(f"{entity!r} is no CSE-ID: write a slash and a name, e.g. /id-mn")
     if role != CSE and not (is_resource_name(entity) and entity[0] in "CS" and len(entity) > 1):
         raise CredentialsError(f"{entity!r} is no AE-ID: begin it with C or S, e.g. Clamp1")
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    token = secrets.token_hex(_TOKEN_BYTES)
     key = secrets.token_hex(_KEY_BYTES)
     return Credential(name, entity, role, _sha256(token), key, _mosquitto_hash(token)), token
 

@@ -11,6 +11,7 @@ import typer
 from onemec import (
     adapter_command,
     cse_command,
+    device_command,
     devices_command,
     handover_command,
     mep_command,
@@ -32,6 +33,7 @@ app.command("cse", rich_help_panel="Parts")(cse_command.cse)
 app.add_typer(mep_command.app, name="mep", rich_help_panel="Parts")
 app.command("adapter", context_settings=adapter_command.CONTEXT, rich_help_panel="Parts")(adapter_command.adapter)
 app.command("handover", context_settings=handover_command.CONTEXT, rich_help_panel="Parts")(handover_command.handover)
+app.add_typer(device_command.app, name="device", rich_help_panel="Parts")
 app.add_typer(devices_command.app, name="devices", rich_help_panel="Parts")
 for _command in resources_command.COMMANDS:
     app.command(_command.__name__, cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
