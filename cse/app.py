@@ -31,7 +31,7 @@ from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_limits import MqttLimits
 from cse.bindings.outbound import OutboundGuard
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
-from cse.bindings.websocket_connection import WebSocketLimits
+from cse.bindings.websocket_connection import Upgrade, WebSocketLimits
 from cse.config import CseConfig, outbound_rules, split_address
 from cse.core.expiry import expire
 from cse.core.feedback import delivered
@@ -82,10 +82,16 @@ class Cse:
         config: everything about it.
         store: an opened engine; None opens what ``config.store`` names.
         mounts: further ASGI applications of the HTTP port, by path prefix.
+        front: an HTTP server that runs already and asks this CSE, in place of one of its own (``cse.workers``).
     """
 
     def __init__(
-        self, config: CseConfig, *, store: Engine | None = None, mounts: Mapping[str, Any] | None = None
+        self,
+        config: CseConfig,
+        *,
+        store: Engine | None = None,
+        mounts: Mapping[str, Any] | None = None,
+        front: HttpServer | None = None,
     ) -> None:
         self.config = config
         self._given_store = store
@@ -99,7 +105,7 @@ class Cse:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
         self._timer_wake = asyncio.Event()
-        self._http: HttpServer | None = None
+        self._http = self._front = front
         self._coap: CoapServer | None = None
         self._mqtt: MqttBinding | None = None
         self._ws: WebSocketBinding | None = None
@@ -162,17 +168,17 @@ class Cse:
         self._senders.update({"ws": self._ws, "wss": self._ws, CHANNEL: self._ws})
         self.delivery.open_channel = self._ws.channel
         self._watches = Watches(
-            self._entry,
+            self.enter,
             self.hosting.watched,
             lambda ri: self.engine.get(ri) is not None,
             release=config.releases[-1],
             lenient=lenient,
         )
         self._senders[SCHEME] = self._watches
-        if config.http:
+        if config.http and self._front is None:
             host, port = split_address(config.http)
             self._http = HttpServer(
-                self._entry,
+                self.enter,
                 host,
                 port,
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
@@ -189,7 +195,7 @@ class Cse:
         if config.coap:
             host, port = split_address(config.coap)
             blocks = BlockLimits(body_bytes=config.max_body_bytes)
-            self._coap = CoapServer(self._entry, host, port, limits=CoapLimits(blocks=blocks), lenient=lenient)
+            self._coap = CoapServer(self.enter, host, port, limits=CoapLimits(blocks=blocks), lenient=lenient)
             await self._coap.start()
         if config.mqtt:
             self._mqtt = MqttBinding(
@@ -211,7 +217,7 @@ class Cse:
     def _websocket(self) -> WebSocketBinding:
         config = self.config
         return WebSocketBinding(
-            self._entry,
+            self.enter,
             config.id,
             lenient=config.profile == "lenient",
             sp_id=config.sp_id,
@@ -241,7 +247,7 @@ class Cse:
             await self._watches.close()
         if self._ws is not None:
             await self._ws.close(max(0.2, min(2.0, deadline - time.monotonic())))
-        if self._http is not None:
+        if self._http is not None and self._front is None:
             await self._http.stop(grace_s=max(0.5, (deadline - time.monotonic()) / 2))
         await self._evaluator.close()
         await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
@@ -290,9 +296,20 @@ class Cse:
         self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
         return response
 
-    async def _entry(self, request: Request) -> Response:
+    async def enter(self, request: Request) -> Response:
         """Serve a request that came in over a binding; ``lenient`` mends the forms of older clients first."""
         return await self.serve(self.dialects.mend(request) if self.config.profile == "lenient" else request)
+
+    @property
+    def watches(self) -> Watches:
+        """Who answers a GET that wants to watch; there is one once it is started."""
+        assert self._watches is not None
+        return self._watches
+
+    def accept(self, upgrade: Upgrade) -> asyncio.Protocol:
+        """Take over a connection that asks for a WebSocket."""
+        assert self._ws is not None
+        return self._ws.accept(upgrade)
 
     async def _drive(self, steps: Steps) -> Outcome:
         answer: Response | None = None
@@ -313,7 +330,7 @@ class Cse:
     async def _serve_mqtt(self, request: Request) -> Response:
         if request.originator:
             self.delivery.heard_on_broker(request.originator, self.config.mqtt)
-        response = await self._entry(request)
+        response = await self.enter(request)
         if response.status is Status.CREATED and request.resource_type == 2 and isinstance(response.content, dict):
             entity = response.content.get("m2m:ae") or {}
             if "aei" in entity:

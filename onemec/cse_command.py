@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
+from onemec.workers import run_workers
 
 if TYPE_CHECKING:
     from cse.config import CseConfig
@@ -64,7 +65,12 @@ def cse(
     poa: Annotated[
         list[str] | None, typer.Option(help="Advertised point of access (repeat); default: the addresses above.")
     ] = None,
-    store: Annotated[str | None, typer.Option(help="memory, sqlite:///file.db, sqlite:////path/file.db.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="memory, sqlite:///file.db, sqlite:////path/file.db, postgresql://user@host/db.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share one PostgreSQL store; one that dies is replaced.")
+    ] = None,
     registrar: Annotated[str | None, typer.Option(help="URL of the registrar CSE (MN, ASN).")] = None,
     registrar_id: Annotated[str | None, typer.Option(help="CSE-ID of the registrar.")] = None,
     releases: Annotated[str | None, typer.Option(help="Supported releases, e.g. 2a,3,4,5.")] = None,
@@ -115,6 +121,7 @@ def cse(
         "cors_origins": tuple(cors_origin) if cors_origin else None,
         "poa": tuple(poa) if poa else None,
         "store": store,
+        "workers": workers,
         "registrar": registrar,
         "registrar_id": registrar_id,
         "releases": releases,
@@ -136,6 +143,9 @@ def cse(
     except ConfigError as error:
         fail(str(error), 2)
     set_up_logging(loaded.log_level, loaded.id)
+    if loaded.workers:
+        _announce(loaded)
+        run_workers(loaded, loaded.workers)
     run_until_stopped(lambda stop: _serve(loaded, stop))
 
 
@@ -150,15 +160,22 @@ async def _serve(config: CseConfig, stop: asyncio.Event) -> None:
         await running.start()
     except StartError as error:
         raise CannotStart(str(error)) from error
-    if config.insecure_dev:
-        errors.print(
-            "insecure-dev: originators are believed without credentials. For development on this machine only.",
-            style="bold yellow",
-        )
-    tell(f"{config.type}-CSE {config.id} ({config.name}), store {config.store}, profile {config.profile}")
+    _announce(config)
     for binding, url in running.addresses().items():
         tell(f"  {binding:5} {url}")
     tell("ready")
     with contextlib.suppress(asyncio.CancelledError):
         await stop.wait()
     await running.stop()
+
+
+def _announce(config: CseConfig) -> None:
+    from cse.storage import without_password
+
+    if config.insecure_dev:
+        errors.print(
+            "insecure-dev: originators are believed without credentials. For development on this machine only.",
+            style="bold yellow",
+        )
+    store = without_password(config.store)
+    tell(f"{config.type}-CSE {config.id} ({config.name}), store {store}, profile {config.profile}")

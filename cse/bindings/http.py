@@ -31,7 +31,7 @@ from cse.onem2m.errors import CseError, InternalServerError, RequestTimeout
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
 
-__all__ = ["BindError", "HttpLimits", "HttpSender", "HttpServer"]
+__all__ = ["BindError", "HttpLimits", "HttpSender", "HttpServer", "listen"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class HttpServer:
         watches: answers ``GET <resource>?watch``.
         authenticate: tells who an Authorization header is of; None when nobody has one.
         read_certificate: tells who a TLS client certificate is of; None when none is asked for.
+        listener: a socket that listens on host and port already, as several processes share one.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class HttpServer:
         host: str,
         port: int,
         *,
+        listener: socket.socket | None = None,
         limits: HttpLimits | None = None,
         lenient: bool,
         root_path: str = "",
@@ -90,6 +92,7 @@ class HttpServer:
     ) -> None:
         self._host = host
         self._port = port
+        self._listener = listener
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._guard = ConnectionGuard(self._limits, accept_upgrade, read_certificate)
@@ -122,7 +125,7 @@ class HttpServer:
         Raises:
             BindError: the address is in use, not ours, or may not be listened on.
         """
-        listener = await _listen(self._host, self._port)
+        listener = self._listener.dup() if self._listener is not None else await listen(self._host, self._port)
         self._port = listener.getsockname()[1]
         config = Config(
             cast(Any, self._asgi),
@@ -181,8 +184,12 @@ class _QuietServer(Server):
         self.listening.set()
 
 
-async def _listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket."""
+async def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
+
+    Raises:
+        BindError: the address is in use, not ours, or may not be listened on.
+    """
     where = f"http: port {port} on {host}"
     if not 0 <= port <= 65535:
         raise BindError(f"{where} is no TCP port: choose another with --http")

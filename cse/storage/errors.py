@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/]*@|(?<=password=)[^&]*")
+
 
 class StoreOpenError(Exception):
     """A store cannot be opened. The message is one line that says why and what to mend."""
@@ -9,3 +13,8 @@ class StoreOpenError(Exception):
 
 class StoreBusy(StoreOpenError):
     """Another process has the store open. The message says which one."""
+
+
+def without_password(url: str) -> str:
+    """The URL of a store as it may be shown."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] is not None else "***", url)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from cse.storage import statements as sql
-from cse.storage.errors import StoreBusy, StoreOpenError
+from cse.storage.errors import StoreBusy, StoreOpenError, without_password
 from cse.storage.postgresql_reader import translated
 
 _LOG = logging.getLogger(__name__)
@@ -154,13 +154,6 @@ class Session:
     def close(self) -> None:
         """Give the right to lead away."""
         self.connection.close()
-
-
-def without_password(url: str) -> str:
-    """The URL of a database as it may be shown."""
-    head, at, tail = url.rpartition("@")
-    scheme, _, user = head.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}@{tail}" if at else url
 
 
 def _opened(url: str, synchronous: str) -> psycopg.Connection[Any]:
