@@ -5,7 +5,7 @@ Everything not granted is denied. ``decide`` is the only door; the rules of a po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Protocol
 
@@ -79,14 +79,14 @@ def policies_grant(
     child_type: int | None = None,
 ) -> bool:
     """Whether any of the policies named by ``acpi`` grants it; those missing or elsewhere grant nothing."""
+    return policy_grants(ctx, _rules_of(ctx, policies), privilege, resource, originator, child_type)
+
+
+def _rules_of(ctx: Asking, policies: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     for identifier in policies:
         policy = ctx.find_local(identifier) or _announced_policy(ctx, identifier)
-        if policy is None or policy.ty % 10000 != ACCESS_CONTROL_POLICY:
-            continue
-        rules = policy.attributes.get("pv", {}).get("acr", ())
-        if policy_grants(ctx, rules, privilege, resource, originator, child_type):
-            return True
-    return False
+        if policy is not None and policy.ty % 10000 == ACCESS_CONTROL_POLICY:
+            yield from policy.attributes.get("pv", {}).get("acr", ())
 
 
 def _syncs(resource: Resource, originator: str) -> bool:
@@ -107,16 +107,21 @@ def policy_grants(
     originator: str,
     child_type: int | None = None,
 ) -> bool:
-    """Whether any accessControlRule grants a privilege (TS-0003 clause 7.1.3)."""
-    return any(
-        rule.get("acop", 0) & privilege
-        and _originator_matches(ctx, rule.get("acor", ()), originator)
-        and _contexts_match(ctx, rule.get("acco"))
-        and _details_match(rule.get("acod"), privilege, resource, child_type)
-        and not (rule.get("acaf") and not ctx.request.credential)
-        and _attributes_match(ctx, rule.get("aca"), privilege)
-        for rule in rules
-    )
+    """Whether an accessControlRule grants a privilege, or several do together that name attributes (TS-0003 7.1.3)."""
+    named: set[str] = set()
+    for rule in rules:
+        if (
+            rule.get("acop", 0) & privilege
+            and _originator_matches(ctx, rule.get("acor", ()), originator)
+            and _contexts_match(ctx, rule.get("acco"))
+            and _details_match(rule.get("acod"), privilege, resource, child_type)
+            and not (rule.get("acaf") and not ctx.request.credential)
+        ):
+            attributes = rule.get("aca")
+            if not attributes:
+                return True
+            named.update(attributes)
+    return bool(named) and _touched(ctx, resource, privilege) <= named
 
 
 def same_entity(ctx: Context, one: str, other: str) -> bool:
@@ -221,16 +226,14 @@ def _details_match(
     return False
 
 
-def _attributes_match(ctx: Context, names: Sequence[str] | None, privilege: Privilege) -> bool:
-    if not names:
-        return True
+def _touched(ctx: Context, resource: Resource, privilege: Privilege) -> set[str]:
+    """The attributes an operation sets, shows or takes away, as far as rules that name attributes go."""
     request = ctx.request
-    touched: set[str] = set()
-    if privilege in (Privilege.CREATE, Privilege.UPDATE) and isinstance(request.content, dict):
-        for attributes in request.content.values():
-            touched.update(attributes if isinstance(attributes, dict) else ())
-    elif privilege is Privilege.RETRIEVE and request.attribute_list:
-        touched.update(request.attribute_list)
-    else:
-        return False
-    return touched <= set(names)
+    if privilege in (Privilege.CREATE, Privilege.UPDATE):
+        content = request.content if isinstance(request.content, dict) else {}
+        return {name for attributes in content.values() if isinstance(attributes, dict) for name in attributes}
+    if privilege is Privilege.RETRIEVE:
+        named = request.to.partition("#")[2]
+        asked = [*(request.attribute_list or ()), *([named] if named else [])]
+        return set(asked or resource.attributes)
+    return set(resource.attributes) if privilege is Privilege.DELETE else set()
