@@ -222,9 +222,10 @@ def test_what_could_not_be_announced_can_be_called_off(two: Federation) -> None:
     announce(two, rn="c")
     assert "at" not in change(two, "cse-mn/dev/c", at=None)
     two.cut = False
-    two.middle.delete("cse-mn/id-in", "/id-mn")
+    two.middle.itself(Operation.DELETE, "cse-mn/id-in")
     mirror = {"rn": "id-in", "cb": "/id-in/cse-in", "csi": "/id-in", "rr": True, "srv": ["3"], "poa": ["http://in"]}
-    assert two.middle.create("cse-mn", 16, {"m2m:csr": mirror}, "/id-mn").status is Status.CREATED
+    made = two.middle.itself(Operation.CREATE, "cse-mn", resource_type=16, content={"m2m:csr": mirror})
+    assert made.status is Status.CREATED
     two.middle.advance(0)
     assert "at" not in two.middle.retrieve("cse-mn/dev/c", "Cdev").content["m2m:cnt"]
 

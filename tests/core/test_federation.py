@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cse.onem2m.primitives import Response
+from cse.onem2m.primitives import Operation, Response
 from cse.onem2m.status import Status
 from cse.ports import CseType, Send
 from cse.storage import open_store
@@ -34,7 +34,8 @@ class Federation:
         own = {"rn": "id-mn", "cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["3"], "poa": ["http://mn"]}
         assert self.infra.create("cse-in", 16, {"m2m:csr": own}, "/id-mn").status is Status.CREATED
         mirror = {"rn": "id-in", "cb": "/id-in/cse-in", "csi": "/id-in", "rr": True, "srv": ["3"], "poa": ["http://in"]}
-        assert self.middle.create("cse-mn", 16, {"m2m:csr": mirror}, "/id-mn").status is Status.CREATED
+        made = self.middle.itself(Operation.CREATE, "cse-mn", resource_type=16, content={"m2m:csr": mirror})
+        assert made.status is Status.CREATED
 
     def carry(self, send: Send) -> Response | None:
         """Deliver between the CSEs; AEs answer 2000."""

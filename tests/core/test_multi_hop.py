@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cse.onem2m.primitives import Response
+from cse.onem2m.primitives import Operation, Response
 from cse.onem2m.status import Status
 from cse.ports import CseType, Send
 from cse.storage import open_store
@@ -42,7 +42,8 @@ class Chain:
         self.register(cse_id, registrar)
         base = self.worlds[registrar].settings.cse_name
         mirror = {"rn": registrar[1:], "cb": f"{registrar}/{base}", "csi": registrar, "rr": True, "srv": ["3"]}
-        assert world.create(f"cse-{name}", 16, {"m2m:csr": mirror}, cse_id).status is Status.CREATED
+        made = world.itself(Operation.CREATE, f"cse-{name}", resource_type=16, content={"m2m:csr": mirror})
+        assert made.status is Status.CREATED
 
     def register(self, cse_id: str, registrar: str) -> None:
         name = cse_id.lstrip("/")

@@ -154,7 +154,14 @@ class World:
 
     def serve(self, request: Request) -> Response:
         """What a binding calls."""
-        outcome = self._drive(request)
+        return self._settled(self._drive(request))
+
+    def itself(self, operation: Operation, to: str, **fields: Any) -> Response:
+        """What the shell has the CSE do in its own name: over no binding, so nobody can claim to be it."""
+        request = Request(operation, to, self.settings.cse_id, f"own{next(self._request_ids)}", release="3", **fields)
+        return self._settled(self._finish(handle(request, self.cse, self.env())))
+
+    def _settled(self, outcome: Outcome) -> Response:
         if outcome.ticket:
             self.settle(outcome.ticket)
         self.outbox.extend(outcome.outbox)
