@@ -48,6 +48,7 @@ from cse.registration import Registration
 from cse.resources.registry import load_registry
 from cse.semantic import SemanticProcess
 from cse.storage import StoreOpenError, open_store
+from cse.status_page import PREFIX, StatusPage
 
 _log = logging.getLogger("cse")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -183,7 +184,7 @@ class Cse:
                 port,
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
-                mounts=self._mounts,
+                mounts={PREFIX: self._status_page(), **self._mounts},
                 tls=self.security.server_tls(),
                 accept_upgrade=self._ws.accept if config.ws else None,
                 cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
@@ -222,6 +223,26 @@ class Cse:
             lenient=config.profile == "lenient",
             sp_id=config.sp_id,
             limits=WebSocketLimits(message_bytes=config.max_body_bytes),
+    def _status_page(self) -> StatusPage:
+        security = self.security
+        return StatusPage(
+            self.delivery,
+            lambda: self.dialect_uses,
+            security.authenticate,
+            lambda entity: entity in security.admins,
+            lambda: self.config.insecure_dev or not security.admins,
+        )
+
+    @property
+    def dialect_uses(self) -> Counter[str]:
+        """How often each dialect was met, over all bindings."""
+        uses = Counter(self.dialects.uses)
+        if self._mqtt is not None:
+            uses.update(self._mqtt.counters.dialects)
+        if self._ws is not None:
+            uses.update(self._ws.dialects)
+        return uses
+
             allowed_origins=config.cors_origins,
             may_relay=self._may_relay,
             is_registered=lambda entity: bool(

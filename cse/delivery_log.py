@@ -178,9 +178,14 @@ class DeliveryLog:
         """Notifications that were given up, oldest first."""
         return [one for one in self._dead if target in one.record.target or target in one.record.receiver]
 
+    @property
+    def last(self) -> int:
+        """The number of the newest record, 0 before the first."""
+        return self._number
+
     async def wait(self, number: int, timeout_s: float) -> None:
         """Return when there are records after ``number``, or after ``timeout_s``."""
-        if self._number > number:
+        if self._number != number:  # after a restart it may be smaller
             return
         if self._more is None or self._more.is_set():
             self._more = asyncio.Event()

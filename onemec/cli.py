@@ -11,6 +11,7 @@ import typer
 from onemec import (
     adapter_command,
     cse_command,
+    deliveries_command,
     device_command,
     devices_command,
     handover_command,
@@ -39,6 +40,7 @@ for _command in resources_command.COMMANDS:
     app.command(_command.__name__, cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
         _command
     )
+app.command("deliveries", rich_help_panel="Look inside")(deliveries_command.deliveries)
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 
 

@@ -1,0 +1,136 @@
+"""What an operator may read of a running CSE over HTTP: ``/_onemec/deliveries`` and ``/_onemec/dialects``.
+
+Not oneM2M, and not for everybody: an administrator's credential is needed. With insecure-dev, or as long as there is no
+administrator, programs on this machine are answered, but no page in a browser, whatever name it was loaded under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from cse.bindings.http_connections import CREDENTIAL
+from cse.config import is_loopback
+from cse.delivery import Delivery
+from cse.onem2m.errors import CseError
+from cse.onem2m.serialisation import dump_json
+
+#: where the page is mounted
+PREFIX = "/_onemec"
+_LONGEST_WAIT_S = 30.0
+_MOST = 2000
+#: a request that came by a proxy or from a web page
+_FOREIGN = (b"origin", b"x-forwarded-for", b"forwarded", b"via")
+
+
+class _NotAllowed(Exception):
+    """An HTTP status, and words that say what is needed."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class StatusPage:
+    """An ASGI application for the operator.
+
+    Args:
+        delivery: whose log is shown.
+        dialects: gives the uses of dialects on all bindings.
+        authenticate: tells who an Authorization header is of; None when there are no credentials.
+        is_admin: whether an entity may read this.
+        open_here: whether programs on this machine may without credentials.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        dialects: Callable[[], Mapping[str, int]],
+        authenticate: Callable[[str], str] | None,
+        is_admin: Callable[[str], bool],
+        open_here: Callable[[], bool],
+    ) -> None:
+        self._delivery, self._dialects, self._authenticate = delivery, dialects, authenticate
+        self._is_admin, self._open_here = is_admin, open_here
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Answer one request (ASGI 3)."""
+        extra: list[tuple[bytes, bytes]] = []
+        try:
+            self._admit(scope)
+            status, shown = await self._answer(scope)
+        except _NotAllowed as error:
+            status, shown = error.status, {"error": str(error)}
+            extra = [(b"WWW-Authenticate", b"Bearer")] if status == 401 else []
+        except ValueError as error:
+            status, shown = 400, {"error": str(error)}
+        body = dump_json(shown)
+        headers = [(b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"), *extra]
+        headers.append((b"Content-Length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _admit(self, scope: MutableMapping[str, Any]) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        entity: str = scope.get(CREDENTIAL) or ""
+        if authorization and self._authenticate is not None:
+            try:
+                entity = entity or self._authenticate(authorization)
+            except CseError as error:
+                raise _NotAllowed(401, error.debug) from error
+        if entity and self._is_admin(entity):
+            return
+        if entity or not self._open_here():
+            raise _NotAllowed(401, "this is for administrators: send Authorization: Bearer with the token of one")
+        client = scope["client"]
+        host = headers.get(b"host", b"").decode("latin-1").rpartition(":")[0].strip("[]") or "127.0.0.1"
+        foreign = any(name in headers for name in _FOREIGN)
+        if client is None or not is_loopback(client[0]) or not is_loopback(host) or foreign:
+            raise _NotAllowed(403, "without credentials this is for programs on the machine of the CSE only")
+
+    async def _answer(self, scope: MutableMapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        if scope["method"] not in ("GET", "HEAD"):
+            return 405, {"error": "this can only be read: use GET"}
+        name = scope["path"].removeprefix(PREFIX).strip("/")
+        if name == "dialects":
+            return 200, {"dialects": dict(sorted(self._dialects().items()))}
+        if name != "deliveries":
+            return 404, {"error": f"there are {PREFIX}/deliveries and {PREFIX}/dialects"}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        target = query.pop("target", "")
+        since, most = _number(query, "since", 0), _number(query, "most", _MOST)
+        wait_s, dead = _number(query, "wait", 0), _number(query, "dead", 0)
+        if query:
+            raise ValueError(f"there is no parameter {next(iter(query))!r}: there are since, most, wait, target, dead")
+        log, counts = self._delivery.log, self._delivery.counts
+        if dead:
+            records = [letter.as_json() for letter in log.dead_letters(target)][-most:]
+        else:
+            if wait_s:
+                await log.wait(since, min(wait_s, _LONGEST_WAIT_S))
+            records = [record.as_json() for record in log.since(since, target, most)]
+        return 200, {
+            "records": records,
+            "last": log.last,
+            "counts": {
+                "sent": counts.sent,
+                "failed": counts.failed,
+                "dropped": counts.dropped,
+                "waiting": counts.waiting,
+            },
+            "results": {str(result): number for result, number in log.totals.items()},
+        }
+
+
+def _number(query: dict[str, str], name: str, default: int) -> int:
+    value = query.pop(name, "")
+    if value and not (value.isascii() and value.isdigit() and len(value) < 16):
+        raise ValueError(f"{name}={value[:40]!r} is no number: send e.g. {name}={default or 1}")
+    return int(value) if value else default
