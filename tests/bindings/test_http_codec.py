@@ -42,6 +42,7 @@ def decoded(message: bytes, *, lenient: bool = False, root_path: str = "") -> tu
     return decode_message(method.decode(), path, query, headers, body, lenient, root_path)
 
 
+@pytest.mark.behaviour("EB-1.27")
 @pytest.mark.parametrize("sample", REQUESTS, ids=lambda sample: sample.name)
 @pytest.mark.parametrize("lenient", [False, True])
 def test_requests_are_read(sample: RequestSample, lenient: bool) -> None:

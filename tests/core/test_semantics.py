@@ -44,6 +44,7 @@ def _tree(world: World) -> None:
 
 
 class TestDiscovery:
+    @pytest.mark.behaviour("EB-18.10")
     def test_it_finds_the_resources_whose_descriptors_match(self, world: World) -> None:
         assert world.discover("cse-in/ae", "Cae", smf=[SENSORS]) == ["cse-in/ae/a", "cse-in/ae/c"]
 
@@ -89,6 +90,7 @@ class TestDiscovery:
 
 
 class TestQuery:
+    @pytest.mark.behaviour("EB-18.10")
     def test_it_answers_over_all_descriptors_below_the_target(self, world: World) -> None:
         answer = query(world, "cse-in/ae")
         assert answer.status is Status.OK
