@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Protocol
 
+from cse.core.hosting import HostingCse
 from cse.core.numbers import ACCESS_CONTROL_POLICY, AE, ANNOUNCED, REMOTE_CSE
 from cse.onem2m.addressing import shorten, sp_relative
 from cse.onem2m.schedules import covers
@@ -24,6 +25,7 @@ _MAX_GROUP_DEPTH = 3
 class Asking(Context, Protocol):
     """What the decision needs of a request."""
 
+    cse: HostingCse
     registry: Registry
 
     def find_local(self, identifier: str) -> Resource | None:
@@ -45,7 +47,7 @@ def decide(
     settings = ctx.settings
     if originator and (originator in settings.admin or originator == settings.cse_id):
         return True
-    types = ctx.registry
+    target, types = resource, ctx.registry
     while True:
         hooks = types[resource.ty].hooks
         verdict = hooks.access(ctx, resource, privilege, originator)
@@ -63,11 +65,15 @@ def decide(
         return True
     policies = resource.attributes.get("acpi")
     if policies:
-        return policies_grant(ctx, policies, privilege, resource, originator, child_type)
-    custodian = resource.attributes.get("cstn")
-    if custodian:
-        return same_entity(ctx, custodian, originator)
-    return bool(originator) and resource.internal.get("creator") == originator
+        granted = policies_grant(ctx, policies, privilege, resource, originator, child_type)
+    elif custodian := resource.attributes.get("cstn"):
+        granted = same_entity(ctx, custodian, originator)
+    else:
+        granted = bool(originator) and resource.internal.get("creator") == originator
+    if granted or not ctx.cse.temporary:
+        return granted
+    rules = ctx.cse.temporary.rules(target.ri, originator, ctx.env.now)
+    return policy_grants(ctx, rules, privilege, target, originator, child_type)
 
 
 def policies_grant(
@@ -145,7 +151,7 @@ def _originator_matches(ctx: Asking, entries: Sequence[str], originator: str) ->
             if pattern.fullmatch(originator) or pattern.fullmatch(sp_relative(originator, settings.cse_id)):
                 return True
         elif "@" in entry:
-            if entry in (ctx.request.role_ids or ()) and ctx.request.credential:
+            if any(attests(ctx, entry, originator) for attests in ctx.registry.role_attesters):
                 return True
         elif settings.sp_id and entry == settings.sp_id.lstrip("/"):
             # a domain: every originator of this service provider (Release 1 to 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from cse.core.numbers import CSE_BASE
+from cse.core.temporary_rules import TemporaryRules
 from cse.core.timer_queue import TimerQueue
 from cse.onem2m.errors import InternalServerError
 from cse.ports import Env, Resource, Settings, Store
@@ -32,6 +33,7 @@ class HostingCse:
         "registry",
         "settings",
         "store",
+        "temporary",
         "timers",
         "unannounced",
         "watched",
@@ -44,6 +46,8 @@ class HostingCse:
         self.base_ri = settings.cse_id.lstrip("/")
         self._group_ids: OrderedDict[str, float] = OrderedDict()
         self.timers = TimerQueue()
+        #: access granted for a while
+        self.temporary = TemporaryRules()
         #: resource-IDs whose blocking update waits for a notification target to agree
         self.blocked: set[str] = set()
         #: resource-IDs whose changes the shell wants to hear of, besides what is subscribed to

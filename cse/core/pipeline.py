@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from cse.core import announcements, non_blocking, notifications
 from cse.core.checks import check_request
+from cse.core.consultation import consult
 from cse.core.context import RequestContext
 from cse.core.create import create
 from cse.core.delete import delete
@@ -22,7 +23,7 @@ from cse.core.resolution import Target, find, is_own, localise
 from cse.core.retrieve import retrieve
 from cse.core.update import update
 from cse.onem2m.addressing import Address, parse_address
-from cse.onem2m.errors import BadRequest, CseError, NotFound, OperationNotAllowed
+from cse.onem2m.errors import BadRequest, CseError, NotFound, OperationNotAllowed, OriginatorHasNoPrivilege
 from cse.onem2m.primitives import Operation, Request, Response, ResponseType, error_response
 from cse.ports import Env, Outcome, Send
 
@@ -65,7 +66,12 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
         if address is not given:
             ctx.request = replace(request, to=address.text)
         if is_own(address, ctx.cse):
-            response = yield from _serve_here(ctx, address)
+            try:
+                response = yield from _serve_here(ctx, address)
+            except OriginatorHasNoPrivilege:
+                if not (yield from consult(ctx, address)):
+                    raise
+                response = yield from _serve_here(ctx, address)
         elif address.sp_id and address.sp_id != ctx.settings.sp_id:
             raise NotFound(f"no route to service provider {address.sp_id!r}")
         else:

@@ -264,6 +264,17 @@ class Hooks:
     #: answers semantic filters; the one type that keeps descriptions has it
     semantics: Semantics | None = None
 
+    #: asks for access that no policy grants: the target of the request and the privilege it needs; gives
+    #: accessControlRules and until when they hold (seconds since the epoch), or None; the one type that can has it
+    consult: (
+        Callable[
+            [Context, Resource, Privilege], Generator[Send, Response | None, tuple[list[dict[str, Any]], float] | None]
+        ]
+        | None
+    ) = None
+    #: whether the originator of a request has a role (a name with "@") by resources of this type; None: of no interest
+    attests_role: Callable[[Context, str, str], bool] | None = None
+
     #: makes resources that must exist below the CSEBase; at every start, in a transaction, as the CSE
     at_start: Callable[[Context, Resource], None] | None = None
     #: requests for the parent of such a resource wait there to be fetched while the parent cannot be reached

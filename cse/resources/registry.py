@@ -37,6 +37,11 @@ class Registry:
         self.known_attributes = known_attributes
         #: the type that keeps non-blocking requests, None when there is none
         self.acceptor = next((known for known in types.values() if known.hooks.accept is not None), None)
+        #: the type that asks for access that no policy grants, None when there is none
+        self.consultant = next((known for known in types.values() if known.hooks.consult is not None), None)
+        self.role_attesters = tuple(
+            kind.hooks.attests_role for kind in types.values() if kind.hooks.attests_role is not None
+        )
         #: answers semantic filters, None when nobody can
         self.semantics = next((one.hooks.semantics for one in types.values() if one.hooks.semantics is not None), None)
         self.change_observers = tuple(

@@ -102,5 +102,5 @@ def test_an_ontology_is_an_address_or_base64(world: World) -> None:
     for kind, content in ((1, "no address"), (2, "not base64!"), (2, 5)):
         assert made(world, "cse-in/o", 39, "m2m:ont", ontf=kind, ontc=content) is Status.BAD_REQUEST
     assert world.update("cse-in/o/a", {"m2m:ont": {"soe": "DELETE WHERE {}"}}).status is Status.NOT_IMPLEMENTED
-    assert world.update("cse-in/o/smv", {"m2m:smv": {}}).status is Status.NOT_IMPLEMENTED
+    assert world.update("cse-in/o/smv", {"m2m:smv": {}}).status is Status.BAD_REQUEST
     assert world.retrieve("cse-in/o/smv").status is Status.OPERATION_NOT_ALLOWED
