@@ -46,9 +46,10 @@ from cse.onem2m.status import Status
 from cse.ports import Engine, Env, Evaluator, Outcome, Send, Sender, Steps
 from cse.registration import Registration
 from cse.resources.registry import load_registry
+from cse.security import Security, SecurityError
 from cse.semantic import SemanticProcess
-from cse.storage import StoreOpenError, open_store
 from cse.status_page import PREFIX, StatusPage
+from cse.storage import StoreOpenError, open_store
 
 _log = logging.getLogger("cse")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -108,6 +109,7 @@ class Cse:
         self._timer_wake = asyncio.Event()
         self._http = self._front = front
         self._coap: CoapServer | None = None
+        self._coaps: CoapServer | None = None
         self._mqtt: MqttBinding | None = None
         self._ws: WebSocketBinding | None = None
         self._watches: Watches | None = None
@@ -198,6 +200,12 @@ class Cse:
             blocks = BlockLimits(body_bytes=config.max_body_bytes)
             self._coap = CoapServer(self.enter, host, port, limits=CoapLimits(blocks=blocks), lenient=lenient)
             await self._coap.start()
+        if config.coaps:
+            host, port = split_address(config.coaps)
+            limits = CoapLimits(blocks=BlockLimits(body_bytes=config.max_body_bytes))
+            dtls = self.security.dtls()
+            self._coaps = CoapServer(self.enter, host, port, limits=limits, lenient=lenient, dtls=dtls)
+            await self._coaps.start()
         if config.mqtt:
             self._mqtt = MqttBinding(
                 config.mqtt,
@@ -215,14 +223,6 @@ class Cse:
             await self._mqtt.start()
             self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
 
-    def _websocket(self) -> WebSocketBinding:
-        config = self.config
-        return WebSocketBinding(
-            self.enter,
-            config.id,
-            lenient=config.profile == "lenient",
-            sp_id=config.sp_id,
-            limits=WebSocketLimits(message_bytes=config.max_body_bytes),
     def _status_page(self) -> StatusPage:
         security = self.security
         return StatusPage(
@@ -243,6 +243,14 @@ class Cse:
             uses.update(self._ws.dialects)
         return uses
 
+    def _websocket(self) -> WebSocketBinding:
+        config = self.config
+        return WebSocketBinding(
+            self.enter,
+            config.id,
+            lenient=config.profile == "lenient",
+            sp_id=config.sp_id,
+            limits=WebSocketLimits(message_bytes=config.max_body_bytes),
             allowed_origins=config.cors_origins,
             may_relay=self._may_relay,
             is_registered=lambda entity: bool(
@@ -264,6 +272,8 @@ class Cse:
             await self._mqtt.stop()
         if self._coap is not None:
             await self._coap.stop()
+        if self._coaps is not None:
+            await self._coaps.stop()
         if self._watches is not None:
             await self._watches.close()
         if self._ws is not None:
@@ -272,15 +282,15 @@ class Cse:
             await self._http.stop(grace_s=max(0.5, (deadline - time.monotonic()) / 2))
         await self._evaluator.close()
         await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
+        # What was not delivered is on its way back into the store.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "engine"):
             await self.engine.close()
 
     def _listening(self) -> list[tuple[str, int]]:
-        return [server.listening for server in (self._http, self._coap) if server is not None]
+        return [server.listening for server in (self._http, self._coap, self._coaps) if server is not None]
 
     def addresses(self) -> dict[str, str]:
-        # What was not delivered is on its way back into the store.
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         """Where this CSE can be reached, by binding: URLs with the ports they really have."""
         found = {}
         if self._http is not None:
@@ -291,6 +301,8 @@ class Cse:
             found["mqtt"] = _without_secrets(self.config.mqtt)
         if self._coap is not None:
             found["coap"] = self._coap.url
+        if self._coaps is not None:
+            found["coaps"] = self._coaps.url
         return found
 
     def _points_of_access(self) -> tuple[str, ...]:
@@ -373,6 +385,8 @@ class Cse:
         self.hosting.settings = replace(self.hosting.settings, admin=self.security.admins)
         if self._ws is not None:
             self._ws.credentials_changed(self.security.credentials.holds)
+        if self._coaps is not None:
+            self._coaps.credentials_changed()
 
     def _env(self) -> Env:
         return Env(time.time(), self._new_id)

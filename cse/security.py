@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cse.bindings.dtls import DtlsSecrets
 from cse.config import CseConfig, is_loopback, split_address
-from cse.credentials import Credentials, CredentialsError, entity_of_certificate
+from cse.credentials import Credentials, CredentialsError, entity_of_certificate, entity_of_names
 from cse.onem2m.addressing import shorten
 
 _log = logging.getLogger("cse.security")
@@ -124,6 +125,17 @@ class Security:
         if config.tls_cert:
             _load_chain(context, config.tls_cert, config.tls_key, "--tls-cert", "--tls-key")
         return context
+
+    def dtls(self) -> DtlsSecrets:
+        """What the CoAPS server proves itself with and asks for."""
+        config = self._config
+        return DtlsSecrets(
+            self.key_of,
+            config.tls_cert,
+            config.tls_key,
+            config.tls_ca,
+            lambda uris, names: self._short(entity_of_names(uris, names)),
+        )
 
     def mqtt_tls(self) -> ssl.SSLContext | None:
         """What this CSE trusts and shows at an MQTTS broker; None for the system's authorities.

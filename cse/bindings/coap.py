@@ -13,6 +13,7 @@ from cse.bindings.coap_client import CoapSender
 from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, encode_response, reply_style
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
 from cse.bindings.coap_message import Message
+from cse.bindings.dtls import DtlsEndpoint, DtlsError, DtlsSecrets
 from cse.onem2m.errors import CseError, InternalServerError
 from cse.onem2m.primitives import Request
 from cse.ports import Serve
@@ -53,16 +54,26 @@ class CoapServer:
         port: UDP port, 0 for a free one.
         limits: bounds.
         lenient: tolerate dialects, the older option numbers among them.
+        dtls: serve CoAPS with these secrets.
     """
 
     def __init__(
-        self, serve: Serve, host: str, port: int, *, limits: CoapLimits | None = None, lenient: bool = True
+        self,
+        serve: Serve,
+        host: str,
+        port: int,
+        *,
+        limits: CoapLimits | None = None,
+        lenient: bool = True,
+        dtls: DtlsSecrets | None = None,
     ) -> None:
         self._serve = serve
         self._host = host
         self._port = port
         self._limits = limits or CoapLimits()
         self._lenient = lenient
+        self._dtls = dtls
+        self._secured: DtlsEndpoint | None = None
         self._blocks = Blockwise(self._limits.blocks)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.DatagramTransport | None = None
@@ -72,13 +83,17 @@ class CoapServer:
         """Listen.
 
         Raises:
-            BindError: the address is in use or not of this machine.
+            BindError: the address is in use or not of this machine, or the files of DTLS cannot be used.
         """
         self._loop = asyncio.get_running_loop()
-        listener = await _bound(self._host, self._port)
-        self._transport, _ = await self._loop.create_datagram_endpoint(
-            lambda: ExchangeEndpoint(self._on_request, self._limits.exchanges), sock=listener
-        )
+        protocol: asyncio.DatagramProtocol = ExchangeEndpoint(self._on_request, self._limits.exchanges)
+        if self._dtls is not None:
+            try:
+                protocol = self._secured = DtlsEndpoint(protocol, self._dtls)
+            except DtlsError as error:
+                raise BindError(str(error)) from error
+        listener = await _bound(self._host, self._port, "--coaps" if self._dtls is not None else "--coap")
+        self._transport, _ = await self._loop.create_datagram_endpoint(lambda: protocol, sock=listener)
         self._port = listener.getsockname()[1]
 
     @property
@@ -90,7 +105,12 @@ class CoapServer:
     def url(self) -> str:
         """Where this server is reached, e.g. ``coap://127.0.0.1:5683``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"coap://{host}:{self._port}"
+        return f"coap{'s' if self._dtls is not None else ''}://{host}:{self._port}"
+
+    def credentials_changed(self) -> None:
+        """End the DTLS sessions whose key was taken away."""
+        if self._secured is not None:
+            self._secured.credentials_changed()
 
     async def stop(self) -> None:
         """Let the requests in flight finish for a moment, then close."""
@@ -128,6 +148,8 @@ class CoapServer:
         if ":" in request.peer_address:
             request.peer_address = request.peer_address.removeprefix("::ffff:").partition("%")[0]
         request.binding = "coap"
+        if self._secured is not None:
+            request.credential = self._secured.credential_of(exchange.peer)
         assert self._loop is not None
         task = self._loop.create_task(self._work(exchange, request, style))
         self._tasks.add(task)
@@ -158,16 +180,16 @@ class CoapServer:
         return self._loop.time()
 
 
-async def _bound(host: str, port: int) -> socket.socket:
+async def _bound(host: str, port: int, option: str) -> socket.socket:
     """A UDP socket with this address."""
     where = f"coap: port {port} on {host}"
     if not 0 <= port <= 65535:
-        raise BindError(f"{where} is no UDP port: choose another with --coap")
+        raise BindError(f"{where} is no UDP port: choose another with {option}")
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         family, kind, protocol, _, address = found[0]
     except (OSError, UnicodeError) as error:
-        raise BindError(f"{where}: {host!r} is no address of this machine: choose another with --coap") from error
+        raise BindError(f"{where}: {host!r} is no address of this machine: choose another with {option}") from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
@@ -176,10 +198,10 @@ async def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         reasons = {
-            errno.EADDRINUSE: "is in use: stop the other program or choose another with --coap",
-            errno.EACCES: "needs privileges: choose a port above 1023 with --coap",
-            errno.EADDRNOTAVAIL: "is no address of this machine: choose another with --coap",
+            errno.EADDRINUSE: f"is in use: stop the other program or choose another with {option}",
+            errno.EACCES: f"needs privileges: choose a port above 1023 with {option}",
+            errno.EADDRNOTAVAIL: f"is no address of this machine: choose another with {option}",
         }
-        reason = reasons.get(error.errno or 0, f"cannot be listened on ({error}): choose another with --coap")
+        reason = reasons.get(error.errno or 0, f"cannot be listened on ({error}): choose another with {option}")
         raise BindError(f"{where} {reason}") from error
     return listener
