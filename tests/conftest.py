@@ -7,6 +7,13 @@ import pytest
 from tests import brokers, postgres
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the fuzzing tests (tests/mec/test_platform_fuzzing.py)."""
+    fuzzing = parser.getgroup("fuzzing of the MEC platform")
+    fuzzing.addoption("--fuzz-examples", type=int, default=5, help="requests per operation and kind; default: 5")
+    fuzzing.addoption("--fuzz-seed", type=int, default=1, help="another number sends other requests; default: 1")
+
+
 @pytest.fixture(scope="session")
 def mosquitto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The mqtt:// URL of a real Mosquitto, one for the whole session."""

@@ -22,7 +22,6 @@ _MEANINGS = {
     414: "The URI is too long",
     415: "The body is not JSON",
     429: "Too many requests",
-    501: "This platform does not do that",
     502: "Another platform answered what it should not, or nothing",
     503: "The state cannot be stored at present",
     504: "Another platform did not answer in time",

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
 from mec_adapter.platform.problems import BadRequest, PreconditionFailed, Problem, problem_details
 from mec_adapter.platform.validation import explain
@@ -288,11 +289,10 @@ def _from_http(request: Request, error: HTTPException) -> Problem:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """Return the methods of the resource the request names, from the published description."""
-    found: set[str] = set()
-    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    for template, operations in request.app.openapi()["paths"].items():
-        pattern = re.sub(r"\{[^}]+\}", "[^/]+", template)
-        if re.fullmatch(pattern, path):
-            found |= {method.upper() for method in operations}
-    return sorted(found)
+    """Return the methods of the resource the request names."""
+
+    def serves(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in ("DELETE", "GET", "PATCH", "POST", "PUT") if serves(method)]

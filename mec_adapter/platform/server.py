@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mec_adapter.platform import (
     app_lcm,
+    app_lcm_unsupported,
     app_support,
     capif,
     credentials,
@@ -27,6 +26,7 @@ from mec_adapter.platform import (
     status_page,
 )
 from mec_adapter.platform.config import PlatformConfig, check
+from mec_adapter.platform.description import description
 from mec_adapter.platform.http import add_error_handlers, problem_response
 from mec_adapter.platform.problems import NotFound
 from mec_adapter.platform.shell import Platform
@@ -41,6 +41,7 @@ _APIS: tuple[tuple[APIRouter, str], ...] = (
     (mobility.router, "/amsi/v1"),
     (location.router, "/location/v2"),
     (app_lcm.router, "/app_lcm/v1"),
+    (app_lcm_unsupported.router, "/app_lcm/v1"),
     (device_app.router, "/dev_app/v1"),
     (management.router, ""),
     (federation.commands, ""),
@@ -90,7 +91,7 @@ def create_app(config: PlatformConfig, clock: Callable[[], float] | None = None)
     app.router.routes.extend(_routes())
     if config.prefix:
         app.add_middleware(_OnlyBelow, prefix=config.prefix)
-    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    app.openapi = lambda: description(app)  # type: ignore[method-assign]
     return app
 
 
@@ -121,29 +122,3 @@ class _OnlyBelow:
         if scope["type"] in ("http", "websocket"):
             scope = {**scope, "root_path": self._prefix}
         await self._app(scope, receive, send)
-
-
-def _description(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI description, without the validation errors FastAPI adds: here they are 400 ProblemDetails."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                for parameter in operation.get("parameters", ()):
-                    parameter["schema"] = _without_null(parameter["schema"])
-                operation["responses"].pop("422", None)
-                for status, response in operation["responses"].items():
-                    if status >= "400":
-                        response["content"].pop("application/json", None)
-        for name in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(name, None)
-        app.openapi_schema = schema
-    return app.openapi_schema
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter without null, which no URI can say."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    if len(kinds) != 1:
-        return schema
-    return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}

@@ -87,8 +87,41 @@ async def test_app_instances_are_seen_by_the_management_plane(mep: Mep) -> None:
         "instantiatedAppState": {"operationalState": "STARTED"},
     }
     assert "appName" not in (await mep.get(f"{APPS}?exclude_fields=appName")).body[0]
-    assert (await mep.post(APPS, {"appDId": "d"})).status == 405
     await mep.post("/mep/v1/app_instances/app-1/terminate", {"gracefulTimeoutS": 0})
     gone = (await mep.get(f"{APPS}/app-1")).body
     assert gone["instantiationState"] == "NOT_INSTANTIATED"
     assert "instantiatedAppState" not in gone
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/app_instances", 501),
+        ("DELETE", "/app_instances/app-1", 501),
+        ("DELETE", "/app_instances/nobody", 404),
+        ("POST", "/app_instances/app-1/instantiate", 501),
+        ("POST", "/app_instances/app-1/terminate", 501),
+        ("POST", "/app_instances/app-1/operate", 501),
+        ("POST", "/app_instances/app-1/configure_platform_for_app", 501),
+        ("POST", "/app_instances/nobody/terminate", 404),
+        ("GET", "/app_lcm_op_occs", 501),
+        ("GET", "/app_lcm_op_occs/x", 404),
+        ("POST", "/app_lcm_op_occs/x/cancel", 404),
+        ("POST", "/app_lcm_op_occs/x/fail", 404),
+        ("POST", "/app_lcm_op_occs/x/retry", 404),
+        ("GET", "/subscriptions", 501),
+        ("POST", "/subscriptions", 501),
+        ("GET", "/subscriptions/x", 404),
+        ("DELETE", "/subscriptions/x", 404),
+        ("PUT", "/app_instances/app-1", 405),
+    ],
+)
+@pytest.mark.behaviour("OTH-3.05")
+async def test_lifecycle_operations_are_refused_with_a_problem_that_says_where_to_go(
+    mep: Mep, method: str, path: str, status: int
+) -> None:
+    await mep.app(appInstanceId="app-1")
+    answer = await mep.call(method, f"/app_lcm/v1{path}")
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert answer.body["status"] == status
+    assert status != 501 or "/mep/v1" in answer.detail

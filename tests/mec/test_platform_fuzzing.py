@@ -1,0 +1,152 @@
+"""The platform fuzzed by its own description: no 5xx, no answer outside the schema, nothing leaves this machine."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from hypothesis.strategies import SearchStrategy
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.mec.fuzzing import Resources, on_loopback, platform, sink
+
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+RULES_BEYOND_A_SCHEMA = (
+    "is not that of",  # the path, the registration, the AppD
+    "but the path names",
+    "names two rules",
+    "has to lie between",
+    "exclude each other",
+    "cannot change",
+    "is in the past",
+    "callbacks may not go to",
+    "location=latitude,longitude",
+    "query parameter location",
+    "send one of platform-rest",  # transportId
+    "send one of ap-",  # accessPointId
+    "says not where the API is",
+)
+"""What only the platform can know to be wrong: rules between attributes, the path and what exists."""
+
+BUDGET_S = 15.0
+"""For each of the three kinds."""
+
+
+@pytest.fixture(scope="module")
+def called() -> Iterator[str]:
+    """host:port of what takes all notifications."""
+    with sink() as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A platform that may call loopback only."""
+    with platform() as found:
+        yield found
+
+
+@dataclass
+class Fuzzing:
+    """One pass over the operations: what is sent where, until the time is over.
+
+    Attributes:
+        url: of the platform.
+        called: host:port that every generated URI is turned to.
+        examples: requests per operation.
+        number: seed.
+        ends: monotonic time after which each operation gets one request only.
+        accepted: whether the description allows what is sent, so that it may not be 400.
+        sent: how many requests each operation got.
+        faults: what was found wrong, per operation.
+    """
+
+    url: str
+    called: str
+    examples: int
+    number: int
+    ends: float
+    accepted: bool = False
+    sent: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def send(self, label: str, case: schemathesis.Case) -> None:
+        """Send one generated request, and check the answer."""
+        self.sent[label] += 1
+        case.body = on_loopback(case.body, self.called)
+        response = case.call(base_url=self.url, timeout=30)
+        if response.status_code >= 500:
+            # Only who asks for the services of another system may hear that this system does not answer.
+            assert "/systems/" in label, response.content
+            assert response.status_code in (502, 504), response.content
+        if self.accepted and response.status_code == 400:
+            detail = response.json()["detail"]
+            assert any(rule in detail for rule in RULES_BEYOND_A_SCHEMA), detail
+        case.validate_response(response, checks=CHECKS)
+
+    def run(self, label: str, cases: SearchStrategy[schemathesis.Case]) -> None:
+        """Send the requests of one operation, and shrink what is answered wrongly."""
+
+        @seed(self.number)
+        @settings(
+            max_examples=self.examples if time.monotonic() < self.ends else 1,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(cases)
+        def send(case: schemathesis.Case) -> None:
+            self.send(label, case)
+
+        try:
+            send()
+        except Unsatisfiable:
+            return  # nothing wrong can be sent to an operation that takes nothing
+        except (Exception, BaseExceptionGroup) as error:
+            self.faults[label] = f"{error}"[:2000]
+
+
+@pytest.fixture
+def fuzzing(request: pytest.FixtureRequest, url: str, called: str) -> Fuzzing:
+    """A pass with the options of the command line; more examples get more time than CI gives."""
+    examples = int(request.config.getoption("--fuzz-examples"))
+    ends = time.monotonic() + BUDGET_S * max(1.0, examples / 5)
+    return Fuzzing(url, called, examples, int(request.config.getoption("--fuzz-seed")), ends)
+
+
+@pytest.mark.parametrize("kind", ["right", "right but for nothing that exists", "wrong"])
+def test_every_operation_answers_as_described_whatever_is_sent(fuzzing: Fuzzing, kind: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{fuzzing.url}/openapi.json")
+    resources = Resources(fuzzing.url, f"http://{fuzzing.called}/")
+    mode = GenerationMode.NEGATIVE if kind == "wrong" else GenerationMode.POSITIVE
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if kind == "right but for nothing that exists":
+            if "{" in operation.path:
+                fuzzing.run(operation.label, operation.as_strategy(generation_mode=mode))
+            continue
+        fuzzing.accepted = kind == "right"
+        known = resources.parameters(operation.path)
+        fuzzing.run(operation.label, operation.as_strategy(generation_mode=mode, path_parameters=known))
+    assert not fuzzing.faults, "\n\n".join(f"{label}: {fault}" for label, fault in fuzzing.faults.items())
+    assert len(fuzzing.sent) > 60
+    assert requests.get(f"{fuzzing.url}/health", timeout=30).status_code == 200
