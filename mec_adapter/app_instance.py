@@ -104,6 +104,8 @@ class AppInstance:
         self._beating: set[asyncio.Task[None]] = set()
         self._known = _Known()
         self._registration = Registration(client, options.given_id)
+        #: whether the platform has been told of the end, or need not be
+        self.withdrawn = False
         self.state = Lifecycle(audit_s=options.audit_s, longest_pause_s=options.longest_pause_s)
 
     def post(self, event: Event) -> None:
@@ -264,24 +266,28 @@ class AppInstance:
 
     async def _subscribe_one(self, api: Api, app_id: str, subscription: JsonObject) -> None:
         present = await self._client.subscriptions(api, app_id)
-        if self._known.subscriptions.get(api.name) in present:
+        known = self._known.subscriptions.get(api.name, "")
+        if present == [known]:
             return
         for href in present:
-            # Of an earlier run: it may lead to where nobody listens any more.
+            if href == known:
+                continue
+            # Of an earlier run, or of a request whose answer was lost.
             shown = (await self._client.call_url("GET", href, (200,))).body
             reference = str(shown.get("callbackReference", "")) if isinstance(shown, dict) else ""
-            if reference == subscription["callbackReference"]:
-                self._known.subscriptions[api.name] = href
-                return
-            if reference.rpartition("/")[2] == subscription["callbackReference"].rpartition("/")[2]:
+            if reference == subscription["callbackReference"] and known not in present:
+                known = self._known.subscriptions[api.name] = href
+            elif reference.rpartition("/")[2] == subscription["callbackReference"].rpartition("/")[2]:
                 await self._client.call_url("DELETE", href, (204, 200))
-        self._known.subscriptions[api.name] = await self._client.subscribe(api, app_id, subscription)
+        if known not in present:
+            self._known.subscriptions[api.name] = await self._client.subscribe(api, app_id, subscription)
 
     # --- the end ---------------------------------------------------------------------------------------------
 
     async def _wind(self, wind: lifecycle.Wind) -> None:
         app_id = self.state.app_id
         if not wind.action and not self._options.deregister:
+            self.withdrawn = True
             return
         try:
             async with asyncio.timeout(wind.grace_s * 0.8):
@@ -293,7 +299,9 @@ class AppInstance:
                         await self._client.call_url("DELETE", href, (204, 200, 404))
                 else:
                     await self._client.deregister(app_id)
+            self.withdrawn = True
         except Superseded as newer:
+            self.withdrawn = True
             _log.info("%s: %s: leaving everything to it", self._name, newer)
         except TimeoutError:
             _log.warning("%s: the platform was not told of the end: it did not answer in time", self._name)

@@ -22,8 +22,10 @@ from cse.onem2m.status import Status
 from cse.onem2m.timestamps import parse_timestamp
 from mec_adapter import lifecycle
 from mec_adapter.app_instance import AppInstance, InstanceOptions, Wanted
+from mec_adapter.exposed_devices import ExposedDevices
+from mec_adapter.leftovers import Leftovers
 from mec_adapter.liveness import Liveness
-from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info
+from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info, transport_id_of
 from mec_adapter.mp1.app_support import NOTIFICATION_TYPE, AppInfo
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error
@@ -36,6 +38,8 @@ from mec_adapter.status import ExposedStatus
 _log = logging.getLogger("mec_adapter.exposure")
 
 _AE, _CONTAINER = 2, 3
+#: longest pause before the platform is tried again
+_RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,6 @@ class _Running:
     services: tuple[ServiceInfo, ...]
     instance: AppInstance | None = None
     task: asyncio.Task[None] | None = None
-    device_id: str = ""
-    device_known: bool = False
-    device: DeviceInfo | None = None
 
 
 class Exposure:
@@ -113,6 +114,10 @@ class Exposure:
         self._liveness, self._changed, self._options = liveness, changed, options
         self._running: dict[str, _Running] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._devices = ExposedDevices(mp1, lambda: iot_platform_id(self._profile))
+        self._leftovers = Leftovers(mp1)
+        self._tending: asyncio.Task[None] | None = None
+        self._to_tend = asyncio.Event()
 
     # --- what others see -------------------------------------------------------------------------------------
 
@@ -133,7 +138,7 @@ class Exposure:
     def _status(self, running: _Running) -> ExposedStatus:
         wanted = running.services[0]["state"] if running.services else ""
         if running.instance is None:
-            return ExposedStatus(running.exposed.path, running.device_id, "", wanted)
+            return ExposedStatus(running.exposed.path, self._devices.device_id(running.exposed.ri), "", wanted)
         state = running.instance.state
         shown = state.services[0].state if state.services else ""
         return ExposedStatus(running.exposed.path, state.app_id, state.phase.value, shown)
@@ -144,9 +149,9 @@ class Exposure:
         return running.instance if running is not None else None
 
     def renew_devices(self) -> None:
-        """The platform has lost its IoT registry: register the devices again with the next search."""
-        for running in self._running.values():
-            running.device_known = False
+        """The platform has lost its IoT registry: register the devices again."""
+        self._devices.forget()
+        self._to_tend.set()
 
     def use(self, profile: CseProfile) -> None:
         """The CSE says something else of itself now: what is shown of its AEs follows with the next search."""
@@ -165,9 +170,11 @@ class Exposure:
             return
         found = await self._find()
         for ri in self._running.keys() - found.keys():
-            self._end(self._running.pop(ri))
+            self._end(ri)
         for ri, exposed in found.items():
             await self._follow(ri, exposed)
+        if self._tending is None:
+            self._tending = asyncio.create_task(self._tend(), name="exposure")
 
     async def _find(self) -> dict[str, Exposed]:
         name = await self._edge.cse_name()
@@ -226,7 +233,7 @@ class Exposure:
             _log.info("%s is %s", exposed.path, "alive again" if exposed.alive else "silent")
         running.exposed, running.services, running.info = exposed, services, info
         if self._mode == "device":
-            await self._register_device(running)
+            await self._want_device(ri, running)
         elif changed and running.instance is not None:
             running.instance.post(lifecycle.Changed())
         elif changed:
@@ -236,8 +243,9 @@ class Exposure:
         if self._mode == "service":
             self._changed()
         elif self._mode == "device":
-            await self._register_device(running)
+            await self._want_device(ri, running)
         else:
+            self._leftovers.taken(running.info.get("appInstanceId", ""))
             callback = f"{self._options.callback}/{ri}" if self._options.callback else ""
             running.instance = AppInstance(
                 f"AE {ae_id(self._profile, running.exposed.attributes)}",
@@ -248,19 +256,33 @@ class Exposure:
             )
             running.task = asyncio.create_task(running.instance.run(), name=f"expose {running.exposed.path}")
 
-    async def _register_device(self, running: _Running) -> None:
-        """Register the device, or bring its registration up to date."""
-        try:
-            info = await self._device(running)
-            if running.device_known and info != running.device:
-                await self._mp1.update_device(running.device_id, info)
-            elif not running.device_known:
-                running.device_id = await self._mp1.register_device(info)
-                running.device_known = True
-            running.device = info
-        except Mp1Error as error:
-            running.device_known = False
-            _log.warning("%s is not registered as a device: %s", running.exposed.path, error)
+    async def _want_device(self, ri: str, running: _Running) -> None:
+        if self._devices.want(ri, await self._device(running)):
+            self._to_tend.set()
+
+    async def _tend(self) -> None:
+        """Keep devices registered, and remove what AEs have left behind, for ever."""
+        trouble = ""
+        while True:
+            try:
+                if self._mode == "device":
+                    await self._devices.reconcile()
+                elif self._mode == "app":
+                    shown = [service for running in self._running.values() for service in running.services]
+                    await self._leftovers.clear(self._profile.cse_id, set(map(transport_id_of, shown)))
+                trouble = ""
+            except Mp1Error as error:
+                if not trouble:
+                    _log.info("AEs at the platform: %s: trying again until it works", error)
+                trouble = str(error)
+            except Exception:
+                _log.exception("AEs at the platform")
+                trouble = "internal error"
+            pause = min(_RETRY_S, self._options.longest_pause_s) if trouble else self._options.audit_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await (asyncio.Event() if trouble else self._to_tend).wait()
+            self._to_tend.clear()
 
     async def _device(self, running: _Running) -> DeviceInfo:
         """The device an AE is, with what its node says when it names one (nodeLink)."""
@@ -304,36 +326,39 @@ class Exposure:
 
     # --- ending ----------------------------------------------------------------------------------------------
 
-    def _end(self, running: _Running) -> None:
+    def _end(self, ri: str) -> None:
         """An AE is gone, or no longer flagged."""
+        running = self._running.pop(ri)
         self._liveness.forget(running.exposed.path)
         if running.instance is not None and running.task is not None:
             running.instance.post(lifecycle.StopRequested())
             self._ending.add(running.task)
-            running.task.add_done_callback(self._ending.discard)
+            running.task.add_done_callback(partial(self._ended, running))
         elif self._mode == "device":
-            task = asyncio.create_task(self._remove_device(running.device_id))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self._devices.drop(ri)
+            self._to_tend.set()
         else:
             self._changed()
 
-    async def _remove_device(self, device_id: str) -> None:
-        if not device_id:
-            return
-        with suppress(Mp1Error):
-            shown = (await self._mp1.read_device(device_id)).body
-            at = shown.get("requestedIotPlatformId") if isinstance(shown, dict) else None
-            if at == iot_platform_id(self._profile):  # else it has moved, and another CSE has registered it since
-                await self._mp1.remove_device(device_id)
+    def _ended(self, running: _Running, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if running.instance is not None and not running.instance.withdrawn:
+            self._leftovers.untold(running.instance.state.app_id or running.info.get("appInstanceId", ""))
+            self._to_tend.set()
 
     async def stop(self, timeout_s: float) -> None:
         """End everything that is shown."""
         await self._liveness.stop()
         for ri in list(self._running):
-            running = self._running.pop(ri)
-            if self._options.deregister or running.instance is not None:
-                self._end(running)
+            if self._options.deregister or self._running[ri].instance is not None:
+                self._end(ri)
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+        if self._mode == "device" and self._options.deregister:
+            with suppress(Mp1Error, TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._devices.reconcile()
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=timeout_s)
             for task in late:

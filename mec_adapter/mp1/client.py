@@ -123,6 +123,8 @@ class Mp1Client:
     async def own_services(self, app_id: str) -> list[ServiceInfo]:
         """The services an application instance produces."""
         answer = await self.call(service_mgmt.API, service_mgmt.OWN_SERVICES, app_id=app_id)
+        if answer.body is None:
+            raise Mp1Unreachable(f"{self.root_url} answered without saying which services there are")
         return cast(list[ServiceInfo], as_list(answer.body))
 
     async def add_service(self, app_id: str, info: ServiceInfo) -> ServiceInfo:
@@ -306,6 +308,9 @@ class Mp1Client:
         decoded = _decoded(raw)
         if status not in success:
             raise problem(status, reason, decoded, answer_headers.get("Retry-After"))
+        if raw and decoded is None:
+            # Half an answer must not pass for an empty one: what is there would be registered a second time.
+            raise Mp1Unreachable(f"{self.root_url} answered {method} {urlsplit(url).path} with what is no JSON")
         etag_given, location = answer_headers.get("ETag", ""), answer_headers.get("Location", "")
         return Answer(status, unwrapped(decoded, type_name), etag_given, location)
 
