@@ -18,8 +18,10 @@ from cse.onem2m.status import Status
 from cse.onem2m.timestamps import format_timestamp
 from cse.ports import Engine
 from cse.storage.memory import MemoryStore
+from cse.storage.postgresql import PostgresStore
 from cse.storage.sqlite import SqliteStore
 from tests.core.world import World
+from tests.postgres import PostgresServer
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 LABELS = st.sampled_from([None, ["red"], ["blue"], ["red", "blue"]])
@@ -45,6 +47,8 @@ class Tree(RuleBasedStateMachine):
     """Random originators' work on one CSE."""
 
     engine = "memory"
+    server: PostgresServer | None = None
+    database = ""
     containers = Bundle("containers")
 
     def __init__(self) -> None:
@@ -61,11 +65,17 @@ class Tree(RuleBasedStateMachine):
             self.world.now, self.world.ids = before.now, before.ids
 
     def _store(self) -> Engine:
+        if self.engine == "postgresql":
+            assert self.server is not None
+            self.database = self.database or self.server.database()
+            return PostgresStore(self.database)
         return MemoryStore() if self.engine == "memory" else SqliteStore(self.folder / "model.db", ballast_bytes=0)
 
     def teardown(self) -> None:
         asyncio.run(self.world.store.close())
         shutil.rmtree(self.folder)
+        if self.server is not None and self.database:
+            self.server.drop(self.database)
 
     @initialize()
     def register(self) -> None:
@@ -233,6 +243,12 @@ class SqliteTree(Tree):
     engine = "sqlite"
 
 
+class PostgresTree(Tree):
+    """The same on PostgreSQL, with restarts."""
+
+    engine = "postgresql"
+
+
 _EFFORT = settings(max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -240,3 +256,9 @@ _EFFORT = settings(max_examples=15, stateful_step_count=20, deadline=None, suppr
 def test_the_tree_behaves_like_the_model(machine: type[Tree]) -> None:
     machine.TestCase.settings = _EFFORT
     machine.TestCase("runTest").runTest()
+
+
+def test_the_tree_on_postgresql_behaves_like_the_model(postgres_server: PostgresServer) -> None:
+    PostgresTree.server = postgres_server
+    PostgresTree.TestCase.settings = settings(_EFFORT, max_examples=8)
+    PostgresTree.TestCase("runTest").runTest()
