@@ -24,7 +24,8 @@ def check_identity(ctx: RequestContext) -> None:
         OriginatorHasNotRegistered: the credential is somebody else's.
     """
     settings, credential, originator = ctx.settings, ctx.request.credential, ctx.originator
-    if originator == settings.cse_id or originator == settings.sp_id + settings.cse_id:
+    own = originator == settings.cse_id or originator == settings.sp_id + settings.cse_id
+    if own and credential in ("", settings.cse_id):
         raise SecurityAssociationRequired(
             f"the originator {ctx.request.originator!r} is this CSE itself, which sends itself nothing from outside: "
             "send your own AE-ID or CSE-ID"
@@ -54,8 +55,9 @@ def _may_relay(ctx: RequestContext, cse_id: str) -> bool:
     originator = ctx.originator
     if originator.startswith(cse_id + "/"):
         return True
-    if not originator.startswith("/"):
-        return False  # an entity of this CSE speaks for itself
+    own = (ctx.settings.cse_id, ctx.settings.sp_id + ctx.settings.cse_id)
+    if not originator.startswith("/") or originator in own:
+        return False  # an entity of this CSE speaks for itself, and so does this CSE
     known = ctx.store.referring("csi", cse_id)
     if any(
         originator == entry or originator.startswith(entry + "/")
