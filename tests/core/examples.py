@@ -226,6 +226,12 @@ EXAMPLES: dict[str, Example] = {
         update_values={"gta": {"gta": "[[[0.0,0.0],[1.0,0.0],[1.0,1.0],[0.0,0.0]]]"}},
         update_refused=dict.fromkeys(("rlkl", "luec"), Status.BAD_REQUEST),
     ),
+    "mgmtCmd": Example(
+        body=lambda number: {"cmt": 2, "ext": "n"},
+        values={"exra": {"exra": {"rbo": [{}]}}},
+        update_values={"exra": {"exra": {"rbo": [{}]}}, "ext": {"ext": "other"}},
+        fleeting=frozenset({"exe"}),
+    ),
     "notificationTargetMgmtPolicyRef": Example(body=lambda number: {"ntu": [f"http://127.0.0.1:1/{number}"]}),
     "notificationTargetPolicy": Example(
         body=lambda number: {"plbl": f"label{number}"}, update_values={"plbl": {"plbl": "another"}}
