@@ -129,6 +129,7 @@ def notification(
     if resource is not None and resource.ty == AE:
         return replace(_to_ae(ctx, request, resource, subject, final), target=target)
     if resource is not None and resource.ty == REMOTE_CSE:
+        request = replace(request, content=_named_for_others(content, settings.cse_id))
         return replace(_to_cse(ctx, request, resource, resource.attributes["csi"], subject, final), target=target)
     if resource is not None or ctx.is_local(target):
         # A resource of this CSE: the shell gives the request straight back to us.
@@ -146,7 +147,25 @@ def notification(
         hop = next_hop(ctx, address)
     except NotFound:
         return None
+    request = replace(request, content=_named_for_others(content, settings.cse_id))
     return replace(_to_cse(ctx, request, hop, target, subject, final), target=target)
+
+
+def _named_for_others(content: dict[str, Any], cse_id: str) -> dict[str, Any]:
+    """A notification as it leaves for another CSE: the creator and the originator of an event SP-relative."""
+    if "m2m:agn" in content:
+        batch = [_named_for_others({"m2m:sgn": one}, cse_id)["m2m:sgn"] for one in content["m2m:agn"]["m2m:sgn"]]
+        return {"m2m:agn": {**content["m2m:agn"], "m2m:sgn": batch}}
+    body = content.get("m2m:sgn")
+    if not isinstance(body, dict):
+        return content
+    named = dict(body)
+    if "cr" in body:
+        named["cr"] = sp_relative(body["cr"], cse_id)
+    monitored = (body.get("nev") or {}).get("om")
+    if monitored:
+        named["nev"] = {**body["nev"], "om": {**monitored, "or": sp_relative(monitored["or"], cse_id)}}
+    return {**content, "m2m:sgn": named}
 
 
 def own_request(ctx: Asking, request: Request) -> Send | None:

@@ -114,7 +114,7 @@ def monitor(ctx: Asking, subscribed: Resource, operation: Operation) -> None:
             if not _conditions_hold(ctx, subscription, subscribed):
                 continue
             event = {"rep": _shown(ctx, subscription, subscribed, None)}
-            event["om"] = {"op": int(operation), "or": sp_relative(ctx.originator, ctx.settings.cse_id)}
+            event["om"] = {"op": int(operation), "or": ctx.originator}
             with ctx.transaction():
                 dispatch(ctx, subscription.ri, _body(ctx, subscription, event))
 
@@ -296,7 +296,7 @@ def _body(ctx: Asking, subscription: Resource, event: dict[str, Any]) -> dict[st
     attributes, cse_id = subscription.attributes, ctx.settings.cse_id
     body: dict[str, Any] = {"nev": event, "sur": sp_relative(subscription.ri, cse_id)}
     if attributes.get("eeno"):
-        body["cr"] = sp_relative(ctx.originator, cse_id)
+        body["cr"] = ctx.originator
     elif "cr" in attributes:
         body["cr"] = attributes["cr"]
     if "nfu" in attributes:

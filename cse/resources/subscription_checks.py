@@ -205,7 +205,7 @@ def verify_targets(ctx: Context, targets: Iterable[str], ri: str) -> Generator[S
                 f"originator {ctx.originator!r} may not notify {target!r}: it needs NOTIFY (acop 16) on that AE"
             )
         body: dict[str, Any] = {"vrq": True, "sur": sp_relative(ri, ctx.settings.cse_id)}
-        body["cr"] = sp_relative(ctx.originator, ctx.settings.cse_id)
+        body["cr"] = ctx.originator
         send = ctx.notification(target, {"m2m:sgn": body})
         answer = (yield send) if send is not None else None
         if answer is None:

@@ -126,6 +126,24 @@ def test_subscription_notifies_an_ae_of_another_cse(federation: Federation) -> N
     assert delivered.request.content["m2m:sgn"]["nev"]["rep"]["m2m:cin"]["con"] == "5"
 
 
+def test_entities_are_named_to_another_cse_as_it_can_find_them(federation: Federation) -> None:
+    infra, middle = federation.infra, federation.middle
+    # A policy for everybody, or nobody could notify the AE.
+    policy = {"rn": "acp", "pv": {"acr": [{"acor": ["all"], "acop": 63}]}, "pvs": {"acr": [{"acor": ["x"], "acop": 1}]}}
+    assert middle.create("cse-mn", 1, {"m2m:acp": policy}).status is Status.CREATED
+    body = {"rn": "app", "api": "Nx", "rr": True, "srv": ["3"], "poa": ["http://127.0.0.1:9/"], "acpi": ["cse-mn/acp"]}
+    assert middle.create("cse-mn", 2, {"m2m:ae": body}, "Capp").status is Status.CREATED
+    infra.ae()
+    subscription = {"nu": ["/id-mn/Capp", "http://127.0.0.1:9/n"], "enc": {"om": [{"ops": 2}]}, "cr": None}
+    created = infra.create("cse-in/ae", 23, {"m2m:sub": subscription}, "Cae")
+    assert created.status is Status.CREATED, created.content
+    infra.outbox.clear()
+    assert infra.retrieve("cse-in/ae", "Cae").status is Status.OK
+    far, near = (send.request.content["m2m:sgn"] for send in infra.outbox)
+    assert (far["cr"], far["nev"]["om"]["or"]) == ("/id-in/Cae", "/id-in/Cae")
+    assert (near["cr"], near["nev"]["om"]["or"]) == ("Cae", "Cae")
+
+
 @pytest.mark.behaviour("EB-10.12")
 def test_group_fans_out_across_cses(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle

@@ -36,7 +36,7 @@ def test_target_is_asked_before_anything_is_stored(world: World) -> None:
     body = send.request.content["m2m:sgn"]
     assert body["vrq"] is True
     assert body["sur"] == f"/id-in/{response.content['m2m:sub']['ri']}"
-    assert body["cr"] == "/id-in/Cae"
+    assert body["cr"] == "Cae"
     assert "nev" not in body
     assert response.content["m2m:sub"]["nct"] == 1
 
