@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -87,6 +88,7 @@ class Adapter:
         self._instance_task: asyncio.Task[None] | None = None
         self._counts: Counter[str] = Counter()
         self._has_iot_api = True
+        self._read_again_at = 0.0
 
     @property
     def url(self) -> str:
@@ -187,6 +189,8 @@ class Adapter:
             try:
                 if self._profile is None or not was_up:
                     await self._register_at_edge()
+                elif time.monotonic() >= self._read_again_at:
+                    await self._read_profile()
                 if self._sync is not None:
                     await self._sync.discover()
                 if self._exposure is not None:
@@ -226,6 +230,14 @@ class Adapter:
         await self._edge.register(
             APP_ID, self._config.ae_name, poa=[f"{self.url}/onem2m/ae"], labels=[_LABEL, "mec:adapter"]
         )
+        if self._ipe is not None:
+            self._ipe.forget()
+        with suppress(RequestFailed):
+            await self._watch_tree()
+        await self._read_profile()
+
+    async def _read_profile(self) -> None:
+        """Read what the CSE says of itself; what the platform is told follows."""
         base = await self._edge.cse_base()
         registrar = ""
         with suppress(RequestFailed):
@@ -236,15 +248,12 @@ class Adapter:
         profile = cse_profile(base, registrar=registrar, sp_id=self._config.sp_id, in_cse_id=self._config.in_cse_id)
         if not profile.poa:
             profile = replace(profile, poa=(self._config.cse_url,))
-        first, changed = self._profile is None, self._profile != profile
-        self._profile = profile
-        if self._ipe is not None:
-            self._ipe.forget()
-        with suppress(RequestFailed):
-            await self._watch_tree()
-        if first:
+        self._read_again_at = time.monotonic() + self._config.audit_s
+        before, self._profile = self._profile, profile
+        if before is None:
             self._begin_mp1(profile)
-        elif changed and self._instance is not None:
+        elif before != profile and self._instance is not None:
+            _log.info("edge CSE %s says something else of itself: the platform is told", profile.cse_id)
             if self._exposure is not None:
                 self._exposure.use(profile)
             self._instance.post(lifecycle.Changed())
