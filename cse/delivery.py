@@ -177,6 +177,8 @@ class Delivery:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        if self._queued:
+            _log.warning("%d notifications were not delivered before this CSE stopped", self._queued)
         for line in list(self._lines.values()):
             for left in ([line.at_hand] if line.at_hand is not None else []) + list(line.queue):
                 self._end(left, Result.GIVEN_UP, "this CSE stopped before it was delivered", None)
@@ -271,7 +273,15 @@ class Delivery:
         elif result is not Result.DROPPED:
             self._failed += 1
         if result is not Result.KEPT:
-            _log.warning("notification to %s not delivered: %s", _target(send), reason)
+            # One warning for each time a target goes away; the rest is in the delivery log.
+            circuit = self._breaker.get(_target(send))
+            again = self._stopping.is_set() or (circuit is not None and circuit.failures > len(RETRY_PAUSES_S) + 1)
+            _log.log(
+                logging.DEBUG if again or result is Result.DROPPED else logging.WARNING,
+                "notification to %s not delivered: %s",
+                _target(send),
+                reason,
+            )
         status = 0 if answer is None else int(answer.status)
         self.log.add(send, _target(send), result, reason, status=status, attempt=waiting.attempts)
         self._report(send, answer)
