@@ -28,7 +28,8 @@ def next_hop(ctx: Asking, address: Address) -> Resource:
     settings, store = ctx.settings, ctx.store
     cse_id = address.cse_id
     absolute = address.sp_id + cse_id
-    for identifier in (cse_id, absolute):
+    foreign = bool(address.sp_id) and address.sp_id != settings.sp_id
+    for identifier in (absolute,) if foreign else (cse_id, absolute):
         for attribute in ("csi", "dcse"):
             for resource in store.referring(attribute, identifier):
                 if resource.ty == REMOTE_CSE:
@@ -37,6 +38,12 @@ def next_hop(ctx: Asking, address: Address) -> Resource:
         for resource in store.referring("csi", settings.registrar):
             if resource.ty == REMOTE_CSE:
                 return resource
+    if foreign:
+        # Mcc': any CSE of that service provider which is registered here is its IN-CSE (TS-0001 clause 6.2.4).
+        for resource in store.of_type(REMOTE_CSE):
+            if resource.attributes["csi"].startswith(address.sp_id + "/"):
+                return resource
+        raise NotFound(f"no route to service provider {address.sp_id!r}: its IN-CSE is not registered here")
     raise NotFound(f"no route to CSE {absolute!r}: it is not registered here")
 
 
@@ -57,7 +64,7 @@ def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, R
         raise NotFound(f"no route to {address.cse_id!r}: it would lead back to {hop_id!r}")
     onward = replace(
         request,
-        originator=sp_relative(request.originator, ctx.settings.cse_id) if request.originator else "",
+        originator=_as_seen_by(ctx, hop_id, request.originator) if request.originator else "",
         credential="",
         peer_address="",
     )
@@ -74,6 +81,13 @@ def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, R
     if answer is None:
         raise TargetNotReachable(f"CSE {hop_id!r} does not answer: try again later")
     return answer
+
+
+def _as_seen_by(ctx: Asking, hop_id: str, originator: str) -> str:
+    """An originator as the next hop knows it: SP-relative, or absolute in another service provider."""
+    settings = ctx.settings
+    known = sp_relative(originator, settings.cse_id)
+    return settings.sp_id + known if hop_id.startswith("//") and not known.startswith("//") else known
 
 
 def notification(
@@ -216,7 +230,12 @@ def _to_cse(ctx: Asking, request: Request, hop: Resource, to: str, subject: str,
     common = [version for version in hop.attributes.get("srv") or () if version in ctx.settings.releases]
     poa = _points_of_access(hop)
     return Send(
-        replace(request, to=to, release=common[-1] if common else request.release),
+        replace(
+            request,
+            to=to,
+            originator=_as_seen_by(ctx, hop.attributes["csi"], request.originator),
+            release=common[-1] if common else request.release,
+        ),
         poa,
         hop.attributes["csi"],
         exact_url=False,

@@ -72,8 +72,6 @@ def serve(ctx: RequestContext) -> Generator[Send, Response | None, Response]:
                 if not (yield from consult(ctx, address)):
                     raise
                 response = yield from _serve_here(ctx, address)
-        elif address.sp_id and address.sp_id != ctx.settings.sp_id:
-            raise NotFound(f"no route to service provider {address.sp_id!r}")
         else:
             response = yield from _pass_on(ctx, address)
         if ctx.unsettled:

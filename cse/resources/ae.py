@@ -15,7 +15,7 @@ from cse.onem2m.errors import (
 )
 from cse.onem2m.primitives import Response
 from cse.ports import Resource, Send
-from cse.resources import s_stem
+from cse.resources import s_stem, service_subscription
 from cse.resources.declare import Context, Hooks, Privilege, declare
 from cse.resources.node_links import relink
 
@@ -55,7 +55,8 @@ class AeHooks(Hooks):
         Raises:
             BadRequest: App-ID, csz, poa or AE-ID of the wrong form.
             SecurityAssociationRequired: the originator is a CSE.
-            AppRuleValidationFailed: this AE-ID may not register here.
+            AppRuleValidationFailed: this AE-ID or App-ID may not register here.
+            ServiceSubscriptionNotEstablished: see ``service_subscription``.
             OriginatorHasAlreadyRegistered: the AE-ID is in use.
         """
         check_app_id(ctx, attributes["api"])
@@ -71,6 +72,8 @@ class AeHooks(Hooks):
             raise AppRuleValidationFailed(
                 f"AE-ID {stem!r} may not register here: ask the operator to allow it (allowed_originators)"
             )
+        if stem not in settings.admin:
+            service_subscription.check(ctx, stem, attributes["api"])
         if len(stem) > 1 and ctx.store.get(stem) is not None:
             raise OriginatorHasAlreadyRegistered(
                 f"AE-ID {stem!r} is registered already: use that registration, or DELETE it first"

@@ -282,6 +282,8 @@ def _check_access(ctx: Context, group: Resource, name: str) -> None:
 def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[Send, Response | None, Response]:
     """Do to every member what the request asks, with the originator's own rights, and gather the answers."""
     request = ctx.request
+    if group_notifications.is_for_group(ctx, group, request):
+        return group_notifications.take(ctx, group)
     _check_access(ctx, group, "fopt")
     members = _addressed_members(group, request)
     group_id = request.group_request_id

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cse.onem2m.primitives import Operation, Request, Response
+from cse.onem2m.primitives import Operation, Response
 from cse.onem2m.status import Status
 from cse.onem2m.timestamps import format_timestamp
 from cse.ports import CseType, Engine
@@ -272,8 +272,8 @@ def test_other_resources_take_no_notifications(world: World) -> None:
 @pytest.mark.behaviour("PR-00.7.07")
 def test_the_cse_itself_may_always_notify(world: World) -> None:
     world.ae("Cshy", "shy", poa=[URL], acpi=[world.policy("acp", ["Cnobody"], 63)])
-    request = Request(Operation.NOTIFY, "cse-in/shy", "/id-in", "own", content={"m2m:sgn": {"sur": "x"}}, release="3")
-    assert world.serve(request).status is Status.OK
+    answer = world.itself(Operation.NOTIFY, "cse-in/shy", content={"m2m:sgn": {"sur": "x"}})
+    assert answer.status is Status.OK
 
 
 # --- the order of events ----------------------------------------------------------------------------------------
