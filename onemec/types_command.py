@@ -16,7 +16,6 @@ UNSUPPORTED = {
     "filter smf with fu=2": "semantic filters as conditions of a request",
     "filter aq": "advanced queries",
     "filter fu=3": "IPE on-demand discovery",
-    "rcn 12": "permissions",
     "SPARQL FROM, SERVICE, LOAD": "queries and updates that reach beyond the descriptors of this CSE",
 }
 #: what is done where the operator installed an extra of the package, and answered 5001 elsewhere

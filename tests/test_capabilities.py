@@ -41,7 +41,6 @@ _REQUESTS: dict[str, dict[str, Any]] = {
     "filter smf with fo=2 or 3": {"filter": {"fu": 1, "fo": 2, "smf": _SPARQL, "ty": [3]}},
     "filter smf with fu=2": {"filter": {"fu": 2, "smf": _SPARQL}},
     "filter fu=3": {"filter": {"fu": 3}},
-    "rcn 12": {"result_content": 12},
     "SPARQL FROM, SERVICE, LOAD": {
         "filter": {"fu": 1, "smf": ["SELECT * FROM <http://127.0.0.1:1/> WHERE { ?x ?y ?z }"]}
     },

@@ -86,7 +86,7 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
     Raises:
         NotFound: the resource does not meet the conditions.
         BadRequest: rcn 7 for a resource that is not announced.
-        NotImplemented: rcn 12.
+        NotImplemented: filter ``ops``.
     """
     if not ctx.request.filter and rcn == ResultContent.ATTRIBUTES:
         return Response(Status.OK, content={resource.root: representation(ctx, resource)})
@@ -103,8 +103,13 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
             f"rcn 7 asks for the original of an announced resource, and {resource.path!r} is not announced"
         )
     if rcn == ResultContent.PERMISSIONS:
-        raise NotSupported(f"rcn {rcn} is not supported by this CSE")
+        return Response(Status.OK, content={resource.root: {"acop": _permissions(ctx, resource)}})
     return Response(Status.OK, content={resource.root: representation(ctx, resource)})
+
+
+def _permissions(ctx: RequestContext, resource: Resource) -> int:
+    """What the originator may do with a resource, as the bits of accessControlOperations."""
+    return sum(bit for bit in Privilege if access_control.decide(ctx, resource, bit, ctx.originator))
 
 
 def _is_discovery(request: Request) -> bool:

@@ -300,7 +300,12 @@ def test_pages_of_children_skip_whole_children(world: World) -> None:
     assert seen == ["a", "b", "c"]
 
 
-def test_the_permissions_of_rcn_12_are_refused_in_words(world: World) -> None:
-    answer = world.retrieve("cse-in", result_content=12)
-    assert answer.status is Status.NOT_IMPLEMENTED
-    assert "rcn 12" in answer.content["m2m:dbg"]
+@pytest.mark.behaviour("EB-3.11")
+def test_rcn_12_gives_the_permissions_of_the_originator(world: World) -> None:
+    world.ae()
+    world.container(acpi=[world.policy("acp", ["Cother"], 2 + 4 + 32), world.policy("more", ["Cother"], 1)])
+    answer = world.retrieve("cse-in/ae/cnt", "Cother", result_content=12)
+    assert (answer.status, answer.content) == (Status.OK, {"m2m:cnt": {"acop": 1 + 2 + 4 + 32}})
+    assert world.retrieve("cse-in/ae", "Cae", result_content=12).content == {"m2m:ae": {"acop": 63}}
+    stranger = world.retrieve("cse-in/ae", "Cother", result_content=12)
+    assert stranger.status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
