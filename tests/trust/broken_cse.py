@@ -1,6 +1,6 @@
 """A CSE that acknowledges before the commit: the control that the kill test must catch.
 
-Run as ``python -m tests.trust.broken_cse HTTP_PORT STORE_PATH``.
+Run as ``python -m tests.trust.broken_cse HTTP_PORT STORE_URL``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,19 @@ import sys
 
 from cse.app import Cse
 from cse.config import load_config
+from cse.ports import Engine
+from cse.storage.postgresql import PostgresStore
 from cse.storage.sqlite import SqliteStore
 
 
-async def _main(port: str, path: str) -> None:
+async def _main(port: str, url: str) -> None:
     config = load_config({"http": f"127.0.0.1:{port}", "insecure_dev": True, "admin": "CAdmin"})
-    await Cse(config, store=SqliteStore(path, acknowledge_early=True)).start()
+    store: Engine = (
+        SqliteStore(url.removeprefix("sqlite:///"), acknowledge_early=True)
+        if url.startswith("sqlite:")
+        else PostgresStore(url, acknowledge_early=True)
+    )
+    await Cse(config, store=store).start()
     print("ready", flush=True)
     await asyncio.Event().wait()
 

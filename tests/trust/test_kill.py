@@ -21,8 +21,11 @@ from tests.brokers import free_port
 
 #: kills in one run; `pytest tests/trust/test_kill.py` with ONEMEC_KILLS=200 is the long run
 KILLS = int(os.environ.get("ONEMEC_KILLS", "20"))
+#: the same on PostgreSQL
+POSTGRES_KILLS = int(os.environ.get("ONEMEC_KILLS", "6"))
 #: several databases, each with a share of the kills, so that no single test runs for minutes
 BATCHES = 4
+POSTGRES_BATCHES = 2
 CLIENTS = 16
 #: a round with fewer acknowledged writes says nothing
 LEAST_ACKNOWLEDGED = 50
@@ -32,10 +35,16 @@ pytestmark = pytest.mark.kill
 
 
 class Victim:
-    """A CSE process over one database."""
+    """A CSE process over one database.
 
-    def __init__(self, path: Path, *, broken: bool = False) -> None:
+    Args:
+        path: of the SQLite file, or the URL of a store.
+        broken: it acknowledges before the commit.
+    """
+
+    def __init__(self, path: Path | str, *, broken: bool = False) -> None:
         self.path = path
+        self.store = path if isinstance(path, str) else f"sqlite:///{path}"
         self.broken = broken
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,13 +52,12 @@ class Victim:
 
     def start(self) -> float:
         """Start it and wait for ``ready``; gives the seconds that took."""
-        store = str(self.path)
         command = (
-            [sys.executable, "-m", "tests.trust.broken_cse", str(self.port), store]
+            [sys.executable, "-m", "tests.trust.broken_cse", str(self.port), self.store]
             if self.broken
             else [
                 *(sys.executable, "-m", "onemec", "cse", "--http", f"127.0.0.1:{self.port}"),
-                *("--store", f"sqlite:///{store}", "--insecure-dev", "--admin", "CAdmin", "--log-level", "warning"),
+                *("--store", self.store, "--insecure-dev", "--admin", "CAdmin", "--log-level", "warning"),
             ]
         )
         started = time.monotonic()
@@ -207,14 +215,41 @@ async def kill_and_audit(victim: Victim, kills: int, seed: int) -> tuple[list[st
 async def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path, batch: int) -> None:
     kills = KILLS // BATCHES
     seed = random.randrange(1 << 30)
-    wrong, acknowledged, slowest_s = await kill_and_audit(Victim(tmp_path / f"cse{batch}.db"), kills, seed)
+    wrong, acknowledged, slowest_s = await kill_and_audit(Victim(f"sqlite:///{tmp_path}/cse{batch}.db"), kills, seed)
+    print(f"{kills} kills, {acknowledged} writes acknowledged, slowest restart {slowest_s:.1f} s, seed {seed}")
+    assert wrong == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("batch", range(POSTGRES_BATCHES))
+async def test_no_acknowledged_write_is_lost_by_kill_9_on_postgresql(postgres_url: str, batch: int) -> None:
+    kills = POSTGRES_KILLS // POSTGRES_BATCHES
+    seed = random.randrange(1 << 30)
+    wrong, acknowledged, slowest_s = await kill_and_audit(Victim(postgres_url), kills, seed)
     print(f"{kills} kills, {acknowledged} writes acknowledged, slowest restart {slowest_s:.1f} s, seed {seed}")
     assert wrong == [], f"seed {seed}"
 
 
 async def test_control_a_cse_that_acknowledges_early_is_caught(tmp_path: Path) -> None:
     for attempt in range(6):
-        wrong, _, _ = await kill_and_audit(Victim(tmp_path / f"broken{attempt}.db", broken=True), 2, attempt)
+        victim = Victim(tmp_path / f"broken{attempt}.db", broken=True)
+        wrong, _, _ = await kill_and_audit(victim, 2, attempt)
         if any(entry.startswith("lost") for entry in wrong):
             return
     pytest.fail("12 kills of a CSE that acknowledges before the commit lost nothing: the test sees nothing")
+
+
+async def test_control_a_cse_that_acknowledges_early_is_caught_on_postgresql(postgres_url: str) -> None:
+    for attempt in range(6):
+        wrong, _, _ = await kill_and_audit(Victim(postgres_url, broken=True), 1, attempt)
+        if any(entry.startswith("lost") for entry in wrong):
+            return
+        async with aiohttp.ClientSession(headers=HEADERS) as session:
+            victim = Victim(postgres_url)
+            victim.start()
+            try:
+                headers = {"X-M2M-RI": "clear"}
+                async with session.delete(f"{victim.url}/cse-in/load", headers=headers) as answer:
+                    assert answer.headers["X-M2M-RSC"] == "2002"
+            finally:
+                victim.kill()
+    pytest.fail("6 kills of a CSE that acknowledges before the commit lost nothing: the test sees nothing")
