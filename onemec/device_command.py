@@ -152,7 +152,9 @@ def mosquitto(
     folder = folder.resolve()
     conf = (
         "# written by onemec device mosquitto; include_dir this folder, or copy the lines\n"
-        "per_listener_settings false\nallow_anonymous false\nuse_username_as_clientid true\n"
+        "per_listener_settings false\nallow_anonymous false\n"
+        "# one connection for each user, and nobody can end another's by using its client id:\n"
+        "# use_username_as_clientid true\n"
         f"password_file {folder / 'onemec.passwd'}\nacl_file {folder / 'onemec.acl'}\n"
         "max_packet_size 1048576\nmax_inflight_messages 20\nmax_queued_messages 1000\n"
     )

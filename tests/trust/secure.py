@@ -19,6 +19,7 @@ from tests import brokers
 ENTITIES = {
     "lamp1": ("Clamp1", DEVICE),
     "other": ("Cother", DEVICE),
+    "tool": ("Ctool", DEVICE),
     "ops": ("Cops", ADMIN),
     "mn": ("/id-mn", CSE),
     "here": ("/id-in", CSE),
@@ -27,7 +28,6 @@ MOSQUITTO = """\
 listener {port} 127.0.0.1
 user root
 allow_anonymous false
-use_username_as_clientid true
 password_file {folder}/passwd
 acl_file {folder}/acl
 persistence false
