@@ -13,7 +13,7 @@ from cse.onem2m.errors import BadRequest
 from cse.ports import Resource
 from cse.resources.declare import Context, Hooks, Specialisation, declare
 
-_SOFTWARE, _AREA_NETWORK, _AREA_DEVICE, _CAPABILITY, _REBOOT = 1002, 1004, 1005, 1008, 1009
+_FIRMWARE, _SOFTWARE, _AREA_NETWORK, _AREA_DEVICE, _CAPABILITY, _REBOOT = 1001, 1002, 1004, 1005, 1008, 1009
 _EVENT_LOG, _DATA_COLLECTION, _WIFI_CLIENT = 1010, 1021, 1028
 #: actions of which one request may ask for one only
 _CONTRARY = {
@@ -24,6 +24,7 @@ _CONTRARY = {
 }
 #: attribute that an action set to true sets, and its value
 _CONSEQUENCES: dict[int, dict[str, tuple[str, Any]]] = {
+    _FIRMWARE: {"ud": ("uds", {"acn": "update", "sus": 3})},
     _SOFTWARE: {
         "in": ("ins", {"acn": "install", "sus": 3}),
         "un": ("ins", {"acn": "uninstall", "sus": 3}),

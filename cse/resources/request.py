@@ -19,7 +19,7 @@ from cse.ports import Resource, Send
 from cse.resources.declare import Context, Hooks, Privilege, declare
 
 _REQUEST, _AE = 17, 2
-_COMPLETED, _FAILED, _PENDING, _FORWARDED = 1, 2, 3, 4
+_COMPLETED, _FAILED, _PENDING = 1, 2, 3
 _EXECUTE = "execute"
 #: parts of the request that its metaInformation shows, by their short names
 _META = {
@@ -58,7 +58,7 @@ class RequestHooks(Hooks):
         Raises:
             UnableToRecallRequest: it is pending.
         """
-        if resource.attributes.get("rs") in (_PENDING, _FORWARDED):
+        if resource.attributes.get("rs") == _PENDING:
             raise UnableToRecallRequest("the request is pending and cannot be recalled: DELETE it when it is done")
 
     def accept(self, ctx: Context, base: Resource) -> Response:
@@ -115,9 +115,6 @@ class RequestHooks(Hooks):
             return
         fields = dict(pending["request"])
         request = Request(**{**fields, "operation": Operation(fields["operation"])})
-        if not ctx.is_local(request.to):
-            with ctx.transaction():
-                ctx.modify(resource, {"rs": _FORWARDED})
         answer = yield from ctx.perform(request)
         result = _as_primitive(ctx, request, answer)
         current = ctx.store.get(resource.ri)

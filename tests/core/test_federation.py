@@ -92,6 +92,20 @@ def test_a_registree_sends_upwards(federation: Federation) -> None:
     assert middle.create("/id-in/cse-in/app/c", 4, body, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+def test_a_non_blocking_request_is_kept_by_the_cse_it_is_for(federation: Federation) -> None:
+    infra, middle = federation.infra, federation.middle
+    infra.ae("Capp", "app")
+    waiting = infra.retrieve("/id-mn/cse-mn", "Capp", response_type=1)
+    assert waiting.status is Status.ACCEPTED_NONBLOCKING_SYNC
+    assert not infra.store.of_type(17)
+    middle.advance(0)
+    (kept,) = middle.store.of_type(17)
+    assert kept.attributes["rs"] in (1, 2)
+    address = waiting.content["m2m:uri"]
+    assert address.startswith("/id-mn/")
+    assert infra.retrieve(address, "Capp").content["m2m:req"]["ors"]["rqi"] == waiting.request_id
+
+
 def test_unreachable_next_hop_is_5103(federation: Federation) -> None:
     federation.cut = True
     assert federation.infra.retrieve("/id-mn/cse-mn").status is Status.TARGET_NOT_REACHABLE

@@ -11,6 +11,7 @@ from cse.onem2m.status import Status
 from tests.core.world import World
 
 NODE = "cse-in/node"
+LINKS = [{"nm": "limits", "typ": 1016, "val": "cse-in/node/limits"}]
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,30 @@ def test_reboot_flags_tell_subscribers_and_fall_back(world: World) -> None:
     assert change(world, "m2m:rbo", far=True).content["m2m:rbo"]["far"] is False
     (event,) = world.notifications()
     assert event["nev"]["rep"]["m2m:rbo"]["far"] is True
+
+
+def test_a_firmware_update_shows_as_in_process_until_the_device_reports(world: World) -> None:
+    base = {"vr": "1", "fwn": "fw", "url": "http://192.0.2.1/fw", "ud": False}
+    assert make(world, "m2m:fwr", 1001, vr="1", ud=False).status is Status.BAD_REQUEST
+    assert make(world, "m2m:fwr", 1001, **base).status is Status.CREATED
+    assert change(world, "m2m:fwr", ud=True).content["m2m:fwr"]["uds"] == {"acn": "update", "sus": 3}
+    reported = {"acn": "update", "sus": 1}
+    assert change(world, "m2m:fwr", uds=reported, vr="2").content["m2m:fwr"]["uds"] == reported
+
+
+def test_command_handling_policies_link_to_what_they_consist_of(world: World) -> None:
+    policy = make(world, "m2m:cmp", 1011, "policy", cpn="standard", cmlk=LINKS)
+    assert policy.status is Status.CREATED, policy.content
+    active = make(world, "m2m:acmp", 1012, "active", acmlk=policy.content["m2m:cmp"]["ri"])
+    assert active.status is Status.CREATED, active.content
+    assert world.retrieve(f"{NODE}/policy").content["m2m:cmp"]["cmlk"] == LINKS
+
+
+def test_an_object_without_a_table_is_no_specialisation_here(world: World) -> None:
+    for number in (1020, 1022, 1024, 1025, 1026, 1027):
+        body = {"rn": "x", "mgd": number, "dc": "x"}
+        for root in ("m2m:mgo", "dcfg:regs"):
+            assert world.create(NODE, 13, {root: body}).status is Status.BAD_REQUEST
 
 
 def test_software_actions_come_one_at_a_time_and_show_as_in_process(world: World) -> None:
