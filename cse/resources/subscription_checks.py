@@ -131,6 +131,8 @@ def _check_scope(ctx: Context, parent: Resource, criteria: Mapping[str, Any]) ->
     for name in criteria.get("atr", ()):
         if name not in known:
             raise BadRequest(f"enc 'atr' names {name!r}, which {parent.root} does not have")
+    if "chty" in criteria and not {_CHILD_CREATED, _CHILD_DELETED} & set(criteria.get("net") or ()):
+        raise BadRequest("enc 'chty' goes with event types (net) 3 and 4 only: add one, or leave 'chty' out")
     for number in criteria.get("chty", ()):
         if number not in parent_type.children:
             raise BadRequest(f"enc 'chty' names type {number}, which cannot be a child of {parent.path!r}")

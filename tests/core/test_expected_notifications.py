@@ -128,6 +128,8 @@ def test_the_list_of_attributes_can_be_removed(world: World) -> None:
 
 @pytest.mark.behaviour("EB-11.10")
 def test_child_types_are_checked_in_updates_too(world: World) -> None:
+    for events in ({"net": [1]}, {"net": [5]}, {}):
+        assert subscribe(world, enc={**events, "chty": [3]}).status is Status.BAD_REQUEST
     for kinds in ([2], [999], ["3"], 3, [5]):
         assert subscribe(world, enc={"net": [3], "chty": kinds}).status is Status.BAD_REQUEST
     assert subscribe(world, enc={"net": [3], "chty": [4]}).status is Status.CREATED
