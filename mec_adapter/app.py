@@ -31,7 +31,7 @@ from mec_adapter.mp1.service_mgmt import ACTIVE, INACTIVE, references_of
 from mec_adapter.mp1.types import JsonObject
 from mec_adapter.outbox import OutboxError
 from mec_adapter.own_services import Dialect
-from mec_adapter.profile import CseProfile, cse_app_id, cse_profile, iot_platform_id
+from mec_adapter.profile import CseProfile, cse_app_id, cse_profile
 from mec_adapter.status import AdapterStatus, ServiceStatus, SyncStatus
 
 _log = logging.getLogger("mec_adapter")
@@ -292,7 +292,7 @@ class Adapter:
             return
         callback = f"{self.url}/mec" if config.callbacks else ""
         # After an outage the registry is to be right again within two heartbeat intervals.
-        longest_pause_s = max(1.0, config.heartbeat_s / 2) if config.heartbeat_s else 60.0
+        longest_pause_s = 60.0 if config.heartbeat_s is None else max(1.0, (config.heartbeat_s or 30) / 2)
         self._exposure = Exposure(
             self._edge,
             mp1,
@@ -301,6 +301,7 @@ class Adapter:
             self._dialect,
             mode=config.ae_mode,
             expose=config.expose,
+            apis=config.expose_api,
             own_name=config.ae_name,
             liveness=Liveness(self._edge, config.ae_silent_after_s, config.ae_probe_s, self._look.set),
             changed=self._services_changed,
@@ -330,9 +331,7 @@ class Adapter:
         self._instance_task = asyncio.create_task(self._instance.run(), name="mp1")
         if config.mirror:
             self._ipe = Ipe(self._edge, config.ae_name, profile.cse_id)
-            mirror = Mirror(
-                mp1, self._ipe, self._poll, config.poll_s, iot_platform_id(profile), self._describe_instance
-            )
+            mirror = Mirror(mp1, self._ipe, self._poll, config.poll_s, profile, self._own_apps, self._describe_instance)
             self._run(mirror.run(), "mirror")
 
     async def _drain(self, wind: lifecycle.Wind, seconds: float) -> None:
@@ -398,6 +397,12 @@ class Adapter:
     async def _keep_event(self, ipe: Ipe, body: JsonObject, app_id: str) -> None:
         with suppress(RequestFailed, Unreachable):
             await ipe.event(body, app_id)
+
+    def _own_apps(self) -> set[str]:
+        """The appInstanceIds of the CSE and of its exposed AEs."""
+        assert self._profile is not None
+        own = {cse_app_id(self._profile), self._instance.state.app_id if self._instance is not None else ""}
+        return own | (self._exposure.app_ids() if self._exposure is not None else set())
 
     def _describe_instance(self) -> JsonObject:
         state = self._instance.state if self._instance is not None else lifecycle.Lifecycle()

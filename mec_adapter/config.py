@@ -69,6 +69,8 @@ class AdapterConfig:
         app_instance_id: given by MEC management; "" registers one.
         ae_mode: what exposed AEs become: application instances, services of the CSE's, devices, or nothing.
         expose: ``flagged`` (label mec:expose), ``all`` or ``none``.
+        expose_api: with ``flagged``, AEs whose App-ID matches one of these patterns (``Norg.example.*``) are exposed
+            too.
         ae_silent_after_s: an exposed AE without new data for this long is judged dead; 0 never judges.
         ae_probe_s: how often an exposed AE with points of access is sent a notification, to see whether it answers; one
             that does not is judged dead. 0 never sends one.
@@ -99,6 +101,7 @@ class AdapterConfig:
     app_instance_id: str = ""
     ae_mode: Literal["app", "service", "device", "none"] = "app"
     expose: Literal["flagged", "all", "none"] = "flagged"
+    expose_api: tuple[str, ...] = ()
     ae_silent_after_s: float = 0.0
     ae_probe_s: float = 30.0
     heartbeat_s: int | None = 30

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from mec_adapter.app_instance import AppInstance, InstanceOptions, Wanted
 from mec_adapter.exposed_devices import ExposedDevices
 from mec_adapter.leftovers import Leftovers
 from mec_adapter.liveness import Liveness
-from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info, transport_id_of
+from mec_adapter.mapping import EXPOSE_LABEL, ae_app_info, ae_services, device_info, is_exposed, transport_id_of
 from mec_adapter.mp1.app_support import NOTIFICATION_TYPE, AppInfo
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error
@@ -88,6 +89,7 @@ class Exposure:
         dialect: of the platform.
         mode: what an AE becomes.
         expose: which AEs: ``flagged`` or ``all``.
+        apis: AEs whose App-ID matches one of these patterns count as flagged.
         own_name: resourceName of the adapter's AE, which is never shown.
         liveness: judges whether AEs are alive.
         changed: called when the services returned by ``services`` are no longer the same.
@@ -104,6 +106,7 @@ class Exposure:
         *,
         mode: Literal["app", "service", "device", "none"],
         expose: Literal["flagged", "all", "none"],
+        apis: Sequence[str] = (),
         own_name: str,
         liveness: Liveness,
         changed: Callable[[], None],
@@ -111,6 +114,7 @@ class Exposure:
     ) -> None:
         self._edge, self._mp1, self._profile, self._mapping = edge, mp1, profile, mapping
         self._dialect, self._mode, self._expose, self._own_name = dialect, mode, expose, own_name
+        self._apis = tuple(apis)
         self._liveness, self._changed, self._options = liveness, changed, options
         self._running: dict[str, _Running] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -118,6 +122,7 @@ class Exposure:
         self._leftovers = Leftovers(mp1)
         self._tending: asyncio.Task[None] | None = None
         self._to_tend = asyncio.Event()
+        self._trouble = ""
 
     # --- what others see -------------------------------------------------------------------------------------
 
@@ -131,6 +136,11 @@ class Exposure:
             return []
         return [service for running in self._running.values() for service in running.services]
 
+    def app_ids(self) -> set[str]:
+        """The appInstanceIds of the exposed AEs, given and proposed."""
+        shown = {running.info.get("appInstanceId", "") for running in self._running.values()}
+        return shown | {running.instance.state.app_id for running in self._running.values() if running.instance}
+
     def status(self) -> tuple[ExposedStatus, ...]:
         """Where every exposed AE stands."""
         return tuple(self._status(running) for running in sorted(self._running.values(), key=lambda r: r.exposed.path))
@@ -138,10 +148,11 @@ class Exposure:
     def _status(self, running: _Running) -> ExposedStatus:
         wanted = running.services[0]["state"] if running.services else ""
         if running.instance is None:
-            return ExposedStatus(running.exposed.path, self._devices.device_id(running.exposed.ri), "", wanted)
+            device_id = self._devices.device_id(running.exposed.ri)
+            return ExposedStatus(running.exposed.path, device_id, "", wanted, self._trouble)
         state = running.instance.state
         shown = state.services[0].state if state.services else ""
-        return ExposedStatus(running.exposed.path, state.app_id, state.phase.value, shown)
+        return ExposedStatus(running.exposed.path, state.app_id, state.phase.value, shown, state.trouble)
 
     def instance_at(self, token: str) -> AppInstance | None:
         """The application instance that callbacks below ``token`` (a resource-ID) are for."""
@@ -179,7 +190,7 @@ class Exposure:
     async def _find(self) -> dict[str, Exposed]:
         name = await self._edge.cse_name()
         criteria: dict[str, Any] = {"ty": [_AE], "lvl": 1}
-        if self._expose == "flagged":
+        if self._expose == "flagged" and not self._apis:
             criteria["lbl"] = [EXPOSE_LABEL]
         found: dict[str, Exposed] = {}
         offset = 1
@@ -190,13 +201,17 @@ class Exposure:
                 raise RequestFailed(response.status, _debug(response.content), "RETRIEVE -")
             listed = _children(response.content, "m2m:cb", "m2m:ae")
             for attributes in listed:
-                if attributes.get("rn") != self._own_name:
+                if attributes.get("rn") != self._own_name and self._is_wanted(attributes):
                     exposed = await self._describe(attributes, f"{name}/{attributes.get('rn')}")
                     if exposed is not None:
                         found[exposed.ri] = exposed
             if response.content_status != 1 or not listed:
                 return found
             offset = response.content_offset or offset + len(listed)
+
+    def _is_wanted(self, ae: Mapping[str, Any]) -> bool:
+        api = str(ae.get("api", ""))
+        return self._expose == "all" or is_exposed(ae) or any(fnmatchcase(api, pattern) for pattern in self._apis)
 
     async def _describe(self, attributes: dict[str, Any], path: str) -> Exposed | None:
         try:
@@ -262,26 +277,25 @@ class Exposure:
 
     async def _tend(self) -> None:
         """Keep devices registered, and remove what AEs have left behind, for ever."""
-        trouble = ""
         while True:
+            trouble, self._trouble = self._trouble, ""
             try:
                 if self._mode == "device":
                     await self._devices.reconcile()
                 elif self._mode == "app":
                     shown = [service for running in self._running.values() for service in running.services]
                     await self._leftovers.clear(self._profile.cse_id, set(map(transport_id_of, shown)))
-                trouble = ""
             except Mp1Error as error:
                 if not trouble:
                     _log.info("AEs at the platform: %s: trying again until it works", error)
-                trouble = str(error)
+                self._trouble = str(error)
             except Exception:
                 _log.exception("AEs at the platform")
-                trouble = "internal error"
-            pause = min(_RETRY_S, self._options.longest_pause_s) if trouble else self._options.audit_s
+                self._trouble = "internal error"
+            pause = min(_RETRY_S, self._options.longest_pause_s) if self._trouble else self._options.audit_s
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await (asyncio.Event() if trouble else self._to_tend).wait()
+                    await (asyncio.Event() if self._trouble else self._to_tend).wait()
             self._to_tend.clear()
 
     async def _device(self, running: _Running) -> DeviceInfo:

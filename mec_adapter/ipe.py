@@ -1,14 +1,15 @@
 """MEC services mirrored into the oneM2M tree, as an interworking proxy entity (IPE) does it (TS-0033).
 
-Below the adapter's AE: ``platform`` (and ``platform/peers``), ``services/<serInstanceId>``, ``events``, ``devices``.
-A service is a container whose labels say what it is, with its ServiceInfo as newest instance; ordinary discovery and
-subscriptions do the rest.
+Below the adapter's AE: ``platform`` (and ``platform/peers``), ``services/<serInstanceId>``, ``apps/<appInstanceId>``,
+``devices/<deviceId>``, ``events``. Each entity is a container whose labels say what it is, with what the platform says
+of it as newest instance; ordinary discovery and subscriptions do the rest.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +28,13 @@ _CONTAINER = 3
 _JSON = "application/json:0"
 _KEPT_INSTANCES = 5
 _KEPT_EVENTS = 200
+#: containers with one container for each entity
+SECTIONS = ("services", "apps", "devices")
 
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """One service as it stands in the tree: its labels and its content."""
+    """One entity as it stands in the tree: its labels and its content."""
 
     labels: tuple[str, ...]
     content: str
@@ -60,10 +63,9 @@ def is_peer(info: Mapping[str, Any], cse_id: str) -> bool:
     return isinstance(category, dict) and category.get("id") == CATEGORY_ID and bool(told) and told != cse_id
 
 
-def name_of(info: Mapping[str, Any]) -> str:
-    """The resourceName of a service's container: its serInstanceId where that can be one."""
-    service_id = str(info.get("serInstanceId", ""))
-    return service_id if is_resource_name(service_id) else identifier("mirrored", service_id)
+def name_of(entity_id: str) -> str:
+    """The resourceName of an entity's container: its identifier where that can be one."""
+    return entity_id if is_resource_name(entity_id) else identifier("mirrored", entity_id)
 
 
 def labels_of(info: Mapping[str, Any]) -> tuple[str, ...]:
@@ -75,27 +77,65 @@ def labels_of(info: Mapping[str, Any]) -> tuple[str, ...]:
         ("state", info.get("state")),
         ("local", {True: "true", False: "false"}.get(info.get("isLocal", None))),
     ]
-    return ("mec:service", *(f"mec:{key}={value}" for key, value in pairs if value))
+    return _labels("mec:service", pairs)
 
 
 def content_of(info: Mapping[str, Any]) -> str:
-    """ServiceInfo as the content of an instance."""
+    """What the platform says of an entity as the content of an instance."""
     return orjson.dumps(info, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def plan(mirrored: Mapping[str, Mirrored], services: Sequence[Mapping[str, Any]], cse_id: str) -> Plan:
-    """What turns what is mirrored into what is there.
-
-    Args:
-        mirrored: by container name.
-        services: ServiceInfo of all services of the platform.
-        cse_id: our CSE-ID, for the loop guard.
-    """
-    wanted = {
-        name_of(info): Mirrored(labels_of(info), content_of(info))
+def services_of(services: Sequence[Mapping[str, Any]], cse_id: str) -> dict[str, Mirrored]:
+    """What is to be mirrored of all services of the platform, by container name: those that are not our own."""
+    return {
+        name_of(str(info["serInstanceId"])): Mirrored(labels_of(info), content_of(info))
         for info in services
         if info.get("serInstanceId") and not is_own(info, cse_id)
     }
+
+
+def apps_of(apps: Mapping[str, Mapping[str, Any]], own: AbstractSet[str]) -> dict[str, Mirrored]:
+    """What is to be mirrored of application instances, by container name.
+
+    Args:
+        apps: what is known of them, by appInstanceId.
+        own: those of our CSE and its AEs, which must not come back into the tree.
+    """
+    found = {}
+    for app_id, info in apps.items():
+        state = info.get("instantiatedAppState")
+        operational = state.get("operationalState") if isinstance(state, dict) else None
+        pairs = [
+            ("appName", info.get("appName")),
+            ("appProvider", info.get("appProvider")),
+            ("state", operational or info.get("instantiationState")),
+        ]
+        if app_id not in own:
+            found[name_of(app_id)] = Mirrored(_labels("mec:app", pairs), content_of(info))
+    return found
+
+
+def devices_of(devices: Sequence[Mapping[str, Any]], own_platform_id: str) -> dict[str, Mirrored]:
+    """What is to be mirrored of MEC 033 devices, by container name: those that are not at our own IoT platform."""
+    found = {}
+    for info in devices:
+        platform_id, device_id = info.get("requestedIotPlatformId"), str(info.get("deviceId", ""))
+        pairs = [
+            ("deviceId", device_id),
+            ("platform", platform_id),
+            ("enabled", {True: "true", False: "false"}.get(info.get("enabled", None))),
+        ]
+        if device_id and platform_id != own_platform_id:
+            found[name_of(device_id)] = Mirrored(_labels("mec:device", pairs), content_of(info))
+    return found
+
+
+def _labels(kind: str, pairs: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
+    return (kind, *(f"mec:{key}={value}" for key, value in pairs if value))
+
+
+def plan(mirrored: Mapping[str, Mirrored], wanted: Mapping[str, Mirrored]) -> Plan:
+    """What turns what is mirrored into what is there, both by container name."""
     both = wanted.keys() & mirrored.keys()
     return Plan(
         {name: wanted[name] for name in wanted.keys() - mirrored.keys()},
@@ -118,49 +158,61 @@ class Ipe:
         self._client = client
         self._root = f"-/{ae_name}"
         self._cse_id = cse_id
-        self._mirrored: dict[str, Mirrored] | None = None
+        self._mirrored: dict[str, dict[str, Mirrored]] | None = None
         self._shown: dict[str, str] = {}
 
     @property
     def count(self) -> int:
         """How many services are mirrored."""
-        return len(self._mirrored or ())
+        return len(self._mirrored["services"]) if self._mirrored is not None else 0
 
     def forget(self) -> None:
         """The tree may have been lost: read and build it again next time."""
         self._mirrored = None
         self._shown.clear()
 
-    async def mirror(self, services: Sequence[Mapping[str, Any]]) -> None:
-        """Make the tree show these services.
+    async def mirror(self, section: str, wanted: Mapping[str, Mirrored]) -> None:
+        """Make one section of the tree show these entities.
+
+        Args:
+            section: one of SECTIONS.
+            wanted: by container name.
 
         Raises:
             RequestFailed: the CSE refused; what was done stays, the next call goes on.
             Unreachable: nobody answered.
         """
         try:
-            mirrored = await self._tree()
-            todo = plan(mirrored, services, self._cse_id)
+            mirrored = (await self._tree())[section]
+            todo = plan(mirrored, wanted)
             for name in todo.remove:
-                await self._delete(f"{self._root}/services/{name}")
+                await self._delete(f"{self._root}/{section}/{name}")
                 del mirrored[name]
             for name, entry in todo.create.items():
-                await self._container(f"{self._root}/services", name, entry.labels, _KEPT_INSTANCES)
+                await self._container(f"{self._root}/{section}", name, entry.labels, _KEPT_INSTANCES)
                 mirrored[name] = Mirrored(entry.labels, "")
-                await self._add(f"services/{name}", entry.content)
+                await self._add(f"{section}/{name}", entry.content)
                 mirrored[name] = entry
             for name, labels in todo.relabel.items():
-                await self._client.update(f"{self._root}/services/{name}", _CONTAINER, {"lbl": list(labels)}, rcn=0)
+                await self._client.update(f"{self._root}/{section}/{name}", _CONTAINER, {"lbl": list(labels)}, rcn=0)
                 mirrored[name] = Mirrored(labels, mirrored[name].content)
             for name, content in todo.add.items():
-                await self._add(f"services/{name}", content)
+                await self._add(f"{section}/{name}", content)
                 mirrored[name] = Mirrored(mirrored[name].labels, content)
-            peers = [info for info in services if is_peer(info, self._cse_id)]
-            await self._show("platform/peers", [_peer(info) for info in peers])
         except RequestFailed as error:
             if error.status is Status.NOT_FOUND:
                 self.forget()
             raise
+
+    async def peers(self, services: Sequence[Mapping[str, Any]]) -> None:
+        """Show which other CSEs there are: candidates for Mcc and for handover.
+
+        Raises:
+            RequestFailed: the CSE refused.
+            Unreachable: nobody answered.
+        """
+        await self._tree()
+        await self._show("platform/peers", [_peer(info) for info in services if is_peer(info, self._cse_id)])
 
     async def platform(self, description: JsonObject) -> None:
         """Show what is known of the platform, when that has changed.
@@ -171,16 +223,6 @@ class Ipe:
         """
         await self._tree()
         await self._show("platform", description)
-
-    async def devices(self, devices: Sequence[JsonObject]) -> None:
-        """Show the MEC 033 devices of others, when they have changed.
-
-        Raises:
-            RequestFailed: the CSE refused.
-            Unreachable: nobody answered.
-        """
-        await self._tree()
-        await self._show("devices", list(devices))
 
     async def event(self, notification: JsonObject, app_id: str = "") -> None:
         """Keep a MEC notification as it came.
@@ -201,19 +243,19 @@ class Ipe:
 
     # --- the tree --------------------------------------------------------------------------------------------
 
-    async def _tree(self) -> dict[str, Mirrored]:
+    async def _tree(self) -> dict[str, dict[str, Mirrored]]:
         """What is mirrored; the fixed containers are there afterwards."""
         if self._mirrored is None:
-            for name in ("platform", "services", "devices"):
+            for name in ("platform", *SECTIONS):
                 await self._container(self._root, name, (), _KEPT_INSTANCES)
             await self._container(self._root, "events", (), _KEPT_EVENTS)
             await self._container(f"{self._root}/platform", "peers", ("mec:peers",), _KEPT_INSTANCES)
-            self._mirrored = await self._read()
+            self._mirrored = {section: await self._read(section) for section in SECTIONS}
         return self._mirrored
 
-    async def _read(self) -> dict[str, Mirrored]:
+    async def _read(self, section: str) -> dict[str, Mirrored]:
         """What an earlier run left; its contents count as unknown, so each gets a fresh instance."""
-        shown = await self._client.retrieve(f"{self._root}/services", rcn=8, filter={"ty": [_CONTAINER], "lvl": 1})
+        shown = await self._client.retrieve(f"{self._root}/{section}", rcn=8, filter={"ty": [_CONTAINER], "lvl": 1})
         listed = shown.get("m2m:cnt") or []
         return {
             str(entry.get("rn")): Mirrored(tuple(entry.get("lbl") or ()), "")

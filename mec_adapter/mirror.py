@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
 
 from cse.client import RequestFailed, Unreachable
-from mec_adapter.ipe import Ipe
-from mec_adapter.mp1 import app_support, service_mgmt
+from mec_adapter.ipe import Ipe, apps_of, devices_of, services_of
+from mec_adapter.mapping import app_id_of
+from mec_adapter.mp1 import app_lcm, app_support, service_mgmt
 from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Error, Mp1Problem
-from mec_adapter.mp1.types import JsonObject
+from mec_adapter.mp1.types import JsonObject, as_list
+from mec_adapter.profile import CseProfile, iot_platform_id
 
 _log = logging.getLogger("mec_adapter.mirror")
 
@@ -28,7 +31,8 @@ class Mirror:
         ipe: writes the tree.
         wake: set when the platform said that something changed.
         poll_s: longest time between two readings.
-        own_platform_id: iotPlatformId whose devices are our own, "" for none.
+        profile: of our CSE, whose services and devices must not come back.
+        own_apps: gives the appInstanceIds of our CSE and its AEs.
         instance: what to say of our application instance.
     """
 
@@ -38,11 +42,13 @@ class Mirror:
         ipe: Ipe,
         wake: asyncio.Event,
         poll_s: float,
-        own_platform_id: str,
+        profile: CseProfile,
+        own_apps: Callable[[], AbstractSet[str]],
         instance: Callable[[], JsonObject],
     ) -> None:
         self._mp1, self._ipe, self._wake, self._poll_s = mp1, ipe, wake, poll_s
-        self._own_platform_id = own_platform_id
+        self._cse_id, self._own_platform_id = profile.cse_id, iot_platform_id(profile)
+        self._own_apps = own_apps
         self._instance = instance
         self._trouble = ""
 
@@ -65,15 +71,26 @@ class Mirror:
             self._wake.clear()
 
     async def _once(self) -> None:
-        await self._ipe.mirror(await self._mp1.services())
+        services = await self._mp1.services()
+        await self._ipe.mirror("services", services_of(services, self._cse_id))
+        await self._ipe.peers(services)
         await self._ipe.platform(await self._describe())
-        try:
-            devices = await self._mp1.devices()
-        except Mp1Problem:
-            return  # no IoT API there
-        await self._ipe.devices(
-            [device for device in devices if device.get("requestedIotPlatformId") != self._own_platform_id]
-        )
+        await self._ipe.mirror("apps", apps_of(await self._apps(services), self._own_apps()))
+        with suppress(Mp1Problem):  # without an IoT API there are no devices
+            await self._ipe.mirror("devices", devices_of(await self._mp1.devices(), self._own_platform_id))
+
+    async def _apps(self, services: Sequence[Mapping[str, Any]]) -> dict[str, JsonObject]:
+        """What can be known of application instances: all that management shows, and the producers of services."""
+        found: dict[str, JsonObject] = {}
+        with suppress(Mp1Problem):  # not every platform lets applications read its lifecycle API
+            listed = as_list((await self._mp1.call(app_lcm.API, app_lcm.INSTANCES)).body)
+            found = {str(info["id"]): info for info in listed if info.get("id")}
+        for app_id in {app_id_of(service) for service in services} - found.keys() - self._own_apps() - {""}:
+            found[app_id] = {"appInstanceId": app_id}
+            with suppress(Mp1Problem):
+                shown = (await self._mp1.read_registration(app_id)).body
+                found[app_id] = shown if isinstance(shown, dict) else found[app_id]
+        return found
 
     async def _describe(self) -> JsonObject:
         transports: Any = []

@@ -17,12 +17,15 @@ class ServiceStatus:
 
 @dataclass(frozen=True, slots=True)
 class ExposedStatus:
-    """An exposed AE: its address, its application instance, where that stands, the state of its service."""
+    """An exposed AE: its address, its application instance (or device), where that stands, the state of its service,
+    and why the platform does not take it, "" when it does.
+    """
 
     ae: str
     app_instance_id: str
     phase: str
     state: str
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,15 @@ def adapter(
     app_instance_id: Annotated[str, option(help="appInstanceId given by MEC management; default: its own.")] = "",
     ae_mode: Annotated[str, option(help="What exposed AEs become: app, service, device or none.")] = "app",
     expose: Annotated[str, option(help="AEs that are exposed: flagged (mec:expose), all or none.")] = "flagged",
+    expose_api: Annotated[
+        list[str] | None, option(help="So are AEs with this App-ID, e.g. 'Norg.example.*' (repeat).")
+    ] = None,
     ae_silent_after: Annotated[
         str, option(help="An exposed AE without new data for so long is judged dead; 0 never judges.")
     ] = "0",
+    ae_probe: Annotated[
+        str, option(help="How often an exposed AE with a poa is asked whether it is there; 0 never asks.")
+    ] = "30s",
     heartbeat: Annotated[str, option(help="Heartbeat interval offered to the platform in seconds, or off.")] = "30",
     audit: Annotated[str, option(help="How often the registry is compared with what it should hold.")] = "30s",
     poll: Annotated[str, option(help="How often services are read when no notification tells of them.")] = "30s",
@@ -117,6 +123,8 @@ def adapter(
         "app_instance_id": app_instance_id,
         "ae_mode": _one_of("--ae-mode", ae_mode, "app", "service", "device", "none"),
         "expose": _one_of("--expose", expose, "flagged", "all", "none"),
+        "expose_api": tuple(listed(expose_api)),
+        "ae_probe_s": seconds("--ae-probe", ae_probe),
         "ae_silent_after_s": seconds("--ae-silent-after", ae_silent_after),
         "heartbeat_s": None if heartbeat.lower() in _OFF else int(seconds("--heartbeat", heartbeat)),
         "audit_s": seconds("--audit", audit),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cse.app import Cse
 from cse.client import Client, RequestFailed
-from mec_adapter.ipe import Mirrored, content_of, is_own, is_peer, labels_of, name_of, plan
+from mec_adapter.ipe import Mirrored, Plan, apps_of, devices_of, is_own, is_peer, labels_of, name_of, plan, services_of
 from tests.mec.adapter_fixtures import ADMIN, running_adapter, running_cse, until
 from tests.mec.conftest import CATEGORY, Mep, service_info, transport
 
@@ -24,6 +24,15 @@ def shown(service_id: str, **attributes: Any) -> dict[str, Any]:
 def of_cse(service_id: str, cse_id: str) -> dict[str, Any]:
     told = {"onem2m": {"cseId": cse_id, "poa": ["http://192.0.2.9:8080"]}}
     return shown(service_id, serCategory=CATEGORY, transportInfo=transport(implSpecificInfo=told))
+
+
+BROKER = transport(
+    type="MB_TOPIC_BASED",
+    protocol="MQTT",
+    version="3.1.1",
+    endpoint={"addresses": [{"host": "192.0.2.7", "port": 1883}]},
+    implSpecificInfo={"uplinkTopics": [], "downlinkTopics": [], "eventTopics": []},
+)
 
 
 # --- pure -----------------------------------------------------------------------------------------------------------
@@ -45,14 +54,14 @@ def test_own_services_never_come_back() -> None:
     of_ae = shown("s4", transportInfo=transport(implSpecificInfo={"onem2m": {"csi": "/id-edge", "aeId": "C1"}}))
     assert (is_own(own, "/id-edge"), is_own(of_ae, "/id-edge"), is_own(peer, "/id-edge")) == (True, True, False)
     assert (is_peer(own, "/id-edge"), is_peer(peer, "/id-edge"), is_peer(other, "/id-edge")) == (False, True, False)
-    assert set(plan({}, [own, of_ae, peer, other], "/id-edge").create) == {"s2", "s3"}
+    assert set(services_of([own, of_ae, peer, other], "/id-edge")) == {"s2", "s3"}
 
 
 def test_names_fit_into_a_path() -> None:
-    assert name_of({"serInstanceId": "a-1"}) == "a-1"
-    odd = name_of({"serInstanceId": "a/b c"})
+    assert name_of("a-1") == "a-1"
+    odd = name_of("a/b c")
     assert "/" not in odd
-    assert odd == name_of({"serInstanceId": "a/b c"})
+    assert odd == name_of("a/b c")
 
 
 IDS = st.sampled_from(["s1", "s2", "s3", "s4"])
@@ -61,11 +70,11 @@ STATES = st.sampled_from(["ACTIVE", "INACTIVE", "SUSPENDED"])
 
 @given(st.dictionaries(IDS, STATES), st.dictionaries(IDS, STATES))
 def test_carrying_out_a_plan_leaves_nothing_to_do(before: dict[str, str], after: dict[str, str]) -> None:
-    def services(states: dict[str, str]) -> list[dict[str, Any]]:
-        return [shown(name, state=state) for name, state in states.items()]
+    def services(states: dict[str, str]) -> dict[str, Mirrored]:
+        return services_of([shown(name, state=state) for name, state in states.items()], "/id-edge")
 
-    tree = {name_of(info): Mirrored(labels_of(info), content_of(info)) for info in services(before)}
-    todo = plan(tree, services(after), "/id-edge")
+    tree = services(before)
+    todo = plan(tree, services(after))
     for name in todo.remove:
         del tree[name]
     tree.update(todo.create)
@@ -73,8 +82,18 @@ def test_carrying_out_a_plan_leaves_nothing_to_do(before: dict[str, str], after:
         tree[name] = Mirrored(labels, tree[name].content)
     for name, content in todo.add.items():
         tree[name] = Mirrored(tree[name].labels, content)
-    assert plan(tree, services(after), "/id-edge") == plan({}, [], "/id-edge")
+    assert plan(tree, services(after)) == Plan({}, {}, {}, ())
     assert tree.keys() == after.keys()
+
+
+def test_own_applications_and_devices_never_come_back() -> None:
+    apps = {"a-1": {"id": "a-1", "appName": "x", "instantiatedAppState": {"operationalState": "STARTED"}}, "own": {}}
+    (entry,) = apps_of(apps, {"own"}).values()
+    assert entry.labels == ("mec:app", "mec:appName=x", "mec:state=STARTED")
+    devices = [{"deviceId": name, "requestedIotPlatformId": name, "enabled": True} for name in ("ours", "theirs")]
+    assert {name: entry.labels for name, entry in devices_of(devices, "ours").items()} == {
+        "theirs": ("mec:device", "mec:deviceId=theirs", "mec:platform=theirs", "mec:enabled=true")
+    }
 
 
 # --- real -------------------------------------------------------------------------------------------------------------
@@ -212,3 +231,25 @@ async def test_a_tree_that_was_deleted_is_built_again(mep: Mep, edge: Cse, admin
         await mep.service(app_id, serName="mec021-1")
         await until(lambda: labelled(admin, "mec:serName=mec021-1"))
         await until(lambda: labelled(admin, "mec:serName=mec013-1"))
+
+
+async def test_applications_and_devices_of_others_come_and_go_in_the_tree(mep: Mep, admin: Client, edge: Cse) -> None:
+    gateway = await mep.app(appName="video", appProvider="Acme")
+    platform = {"iotPlatformId": "their-platform", "enabled": True, "userTransportInfo": [BROKER]}
+    assert (await mep.post("/iots/v1/registered_iot_platforms", platform)).status == 201
+    device = {"deviceAuthenticationInfo": "x", "deviceId": "cam-1", "enabled": True}
+    device["requestedIotPlatformId"] = "their-platform"
+    assert (await mep.post("/iots/v1/registered_devices", device)).status == 201
+    async with running_adapter(cse_url=edge.addresses()["http"], mep_url=mep.url) as adapter:
+        await until(lambda: labelled(admin, "mec:device"))
+        assert await labelled(admin, "mec:deviceId=cam-1") == await labelled(admin, "mec:device")
+        (found,) = await labelled(admin, "mec:app")  # not our own CSE, which is an application instance too
+        assert found.endswith(f"/apps/{gateway}")
+        assert await labelled(admin, "mec:appName=video") == [found]
+        assert (await latest(admin, f"apps/{gateway}"))["appProvider"] == "Acme"
+        assert (await latest(admin, "devices/cam-1"))["deviceAuthenticationInfo"] == "x"
+        assert (await mep.delete("/iots/v1/registered_devices/cam-1")).status == 204
+        assert (await mep.delete(f"/mec_app_support/v2/registrations/{gateway}")).status == 204
+        await until(lambda: gone(admin, "-/mec/devices/cam-1"))
+        await until(lambda: gone(admin, f"-/mec/apps/{gateway}"))
+        assert adapter.status().mirrored == 0
