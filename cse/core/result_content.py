@@ -16,7 +16,7 @@ _ALLOWED: dict[Operation, tuple[ResultContent, frozenset[int]]] = {
     Operation.RETRIEVE: (ResultContent.ATTRIBUTES, frozenset({1, 4, 5, 6, 7, 8, 10, 12})),
     Operation.UPDATE: (ResultContent.ATTRIBUTES, frozenset({0, 1, 9})),
     Operation.DELETE: (ResultContent.NOTHING, frozenset({0, 1, 4, 5, 6, 8})),
-    Operation.NOTIFY: (ResultContent.NOTHING, frozenset({0, 1})),
+    Operation.NOTIFY: (ResultContent.NOTHING, frozenset({0})),
 }
 _DISCOVERY: tuple[ResultContent, frozenset[int]] = (ResultContent.DISCOVERY_RESULT, frozenset({6, 11}))
 WITH_CHILDREN = frozenset({4, 5, 6, 8})
