@@ -55,12 +55,14 @@ class InterfaceDescription(Wire):
 
 
 class AefProfile(Wire):
-    """How an API is exposed [TS 29.222 8.2.4.2.4]."""
+    """How an API is exposed [TS 29.222 8.2.4.2.4]; what it says beyond that comes back as it is."""
+
+    model_config = ConfigDict(extra="allow")
 
     aefId: Text
     versions: Annotated[list[ApiVersion], Field(min_length=1)]
     protocol: Text | None = None
-    dataFormat: Text | None = None
+    dataFormat: Token | None = None
     securityMethods: list[Text] | None = None
     domainName: Text | None = None
     interfaceDescriptions: list[InterfaceDescription] | None = None
@@ -68,8 +70,9 @@ class AefProfile(Wire):
 
 
 class ServiceAPIDescription(Wire):
-    """A published API [TS 29.222 8.2.4.2.2]; apiName is serName, apiId is serInstanceId."""
+    """A published API [TS 29.222 8.2.4.2.2]; apiName is serName, apiId serInstanceId; the rest comes back as it is."""
 
+    model_config = ConfigDict(extra="allow")
     wrappers: ClassVar[tuple[str, ...]] = ("ServiceAPIDescription",)
 
     apiName: Text

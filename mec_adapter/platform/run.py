@@ -44,6 +44,8 @@ async def serve(config: PlatformConfig, ready: Callable[[str], None] | None = No
         )
         try:
             settings.load()
+            if settings.ssl is not None:
+                settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever the machine's OpenSSL allows
         except (OSError, ssl.SSLError) as error:
             raise PlatformStartError(
                 f"cannot use tls_certificate {config.tls_certificate} with its key: {error}"

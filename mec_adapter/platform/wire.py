@@ -18,8 +18,8 @@ def _whole(value: Any) -> Any:
 whole = BeforeValidator(_whole)
 """Put it behind the bounds of an integer: `Annotated[int, Field(ge=0), whole]`."""
 
-Integer = Annotated[int, whole]
-"""A whole number, however JSON writes it."""
+Integer = Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1), whole]
+"""A whole number, however JSON writes it, in the range every JSON reader takes exactly [RFC 8259 6]."""
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~:-]+$")]
 """An identifier that can stand in a URI path as it is."""

@@ -36,6 +36,7 @@ async def managed(mep: Mep, **descriptor: Any) -> str:
 # --- registrations -----------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("M11-1.01", "M11-2.01", "M11-2.03", "M11-2.04", "M11-2.05")
 async def test_registration_life(mep: Mep, root: str) -> None:
     info = {"appName": "cse", "appCategory": CATEGORY, "endpoint": ENDPOINT, "appServiceOptional": DEPENDENCY}
     created = await mep.post(f"{root}/registrations", info)
@@ -54,12 +55,14 @@ async def test_registration_life(mep: Mep, root: str) -> None:
     assert (await mep.get(own)).status == 404
 
 
+@pytest.mark.behaviour("M11-2.02")
 async def test_given_ids_are_echoed(mep: Mep, root: str) -> None:
     info = {"appName": "x", "appInstanceId": "my-id", "appDId": "my-appd", "isInsByMec": True}
     answer = await mep.post(f"{root}/registrations", info)
     assert (answer.status, answer.body) == (201, info)
 
 
+@pytest.mark.behaviour("M11-2.06")
 async def test_unknown_registration_is_404_on_each_method(mep: Mep, root: str) -> None:
     body = {"appName": "x", "endpoint": ENDPOINT}
     for method, sent in (("GET", None), ("PUT", body), ("DELETE", None)):
@@ -104,6 +107,7 @@ async def test_unknown_registration_is_404_on_each_method(mep: Mep, root: str) -
         ),
     ],
 )
+@pytest.mark.behaviour("M11-5.04", "M11-5.05")
 async def test_wrong_registration_is_400(mep: Mep, root: str, info: dict[str, Any], hint: str) -> None:
     answer = await mep.post(f"{root}/registrations", info)
     assert answer.status == 400
@@ -112,11 +116,13 @@ async def test_wrong_registration_is_400(mep: Mep, root: str, info: dict[str, An
     assert (await mep.put(own, info)).status == 400
 
 
+@pytest.mark.behaviour("M11-9.01")
 async def test_wrapped_registration_is_taken(mep: Mep) -> None:
     answer = await mep.post(f"{ROOT}/registrations", {"AppInfo": {"appName": "x", "endpoint": ENDPOINT}})
     assert (answer.status, answer.body["appName"]) == (201, "x")
 
 
+@pytest.mark.behaviour("M11-8.10")
 async def test_put_with_another_id_is_400_and_an_old_etag_412(mep: Mep) -> None:
     own = f"{ROOT}/registrations/{await mep.app()}"
     body = {"appName": "x", "endpoint": ENDPOINT}
@@ -126,6 +132,7 @@ async def test_put_with_another_id_is_400_and_an_old_etag_412(mep: Mep) -> None:
     assert (await mep.put(own, body, headers={"If-Match": tag})).status == 204
 
 
+@pytest.mark.behaviour("M11-2.26")
 async def test_newest_registration_wins_and_the_older_ones_services_go(mep: Mep, subscriber: Subscriber) -> None:
     watcher = await mep.app()
     await mep.post(
@@ -146,6 +153,7 @@ async def test_newest_registration_wins_and_the_older_ones_services_go(mep: Mep,
     assert [entry["appInstanceId"] for entry in listed] == [watcher, "ae-1"]
 
 
+@pytest.mark.behaviour("M11-2.05", "M11-7.05")
 async def test_deregistration_takes_services_and_subscriptions_along(mep: Mep, subscriber: Subscriber) -> None:
     watcher, app_id = await mep.app(), await mep.app()
     body = {"subscriptionType": "SerAvailabilityNotificationSubscription", "callbackReference": subscriber.url}
@@ -162,6 +170,7 @@ async def test_deregistration_takes_services_and_subscriptions_along(mep: Mep, s
     assert [(entry["serName"], entry["changeType"]) for entry in removed] == [("a", "REMOVED"), ("b", "REMOVED")]
 
 
+@pytest.mark.behaviour("M11-2.27")
 async def test_registration_has_to_agree_with_the_descriptor(mep: Mep) -> None:
     app_id = await managed(mep, appDId="appd-7")
     info = {"appName": "managed", "appDId": "appd-7", "appInstanceId": app_id, "isInsByMec": True}
@@ -176,6 +185,7 @@ async def test_registration_has_to_agree_with_the_descriptor(mep: Mep) -> None:
 # --- readiness ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("M11-2.07", "M11-5.01")
 async def test_confirm_ready(mep: Mep, root: str) -> None:
     app_id = await managed(mep)
     path = f"{root}/applications/{app_id}/confirm_ready"
@@ -189,6 +199,7 @@ async def test_confirm_ready(mep: Mep, root: str) -> None:
     assert (await mep.post(f"{root}/applications/nobody/confirm_ready", {"indication": "READY"})).status == 404
 
 
+@pytest.mark.behaviour("M11-2.08")
 async def test_confirm_ready_before_configuration_is_409(mep: Mep) -> None:
     app_id = await managed(mep, configured=False)
     path = f"{ROOT}/applications/{app_id}/confirm_ready"
@@ -197,6 +208,7 @@ async def test_confirm_ready_before_configuration_is_409(mep: Mep) -> None:
     assert (await mep.post(path, {"indication": "READY"})).status == 204
 
 
+@pytest.mark.behaviour("M11-2.08")
 async def test_confirm_ready_of_a_terminated_instance_is_409(mep: Mep) -> None:
     app_id = await managed(mep)
     await mep.post(f"/mep/v1/app_instances/{app_id}/terminate", {"gracefulTimeoutS": 0})
@@ -204,6 +216,7 @@ async def test_confirm_ready_of_a_terminated_instance_is_409(mep: Mep) -> None:
     assert answer.status == 409
 
 
+@pytest.mark.behaviour("M11-9.05")
 async def test_sandbox_profile_refuses_app_scoped_calls_before_confirm_ready(start_mep: StartMep) -> None:
     async with start_mep(require_ready=True) as mep:
         app_id = await managed(mep)
@@ -216,6 +229,7 @@ async def test_sandbox_profile_refuses_app_scoped_calls_before_confirm_ready(sta
         assert (await mep.post(path, service_info())).status == 201
 
 
+@pytest.mark.behaviour("M11-2.09", "M11-8.12")
 async def test_too_many_requests_are_429(start_mep: StartMep, clock: Clock) -> None:
     async with start_mep(clock, requests_per_s=2.0, request_burst=3) as mep:
         app_id = await mep.app()  # two requests
@@ -239,6 +253,7 @@ def termination_subscription(app_id: str, callback: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.behaviour("M11-1.01", "M11-2.12", "M11-2.13", "M11-2.14", "M11-4.13")
 async def test_subscription_life(mep: Mep, root: str, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     path = f"{root}/applications/{app_id}/subscriptions"
@@ -272,6 +287,7 @@ async def test_subscription_life(mep: Mep, root: str, subscriber: Subscriber) ->
         {"subscriptionType": "SerAvailabilityNotificationSubscription"},
     ],
 )
+@pytest.mark.behaviour("M11-2.15")
 async def test_wrong_subscription_is_400(mep: Mep, root: str, changes: dict[str, Any]) -> None:
     app_id = await mep.app()
     body = {**termination_subscription(app_id, "http://127.0.0.1:9/"), **changes}
@@ -280,6 +296,7 @@ async def test_wrong_subscription_is_400(mep: Mep, root: str, changes: dict[str,
 
 
 @pytest.mark.parametrize("action", ["STOPPING", "TERMINATING"])
+@pytest.mark.behaviour("M11-2.10", "M11-2.11", "M11-2.23", "M11-5.02", "M11-5.03")
 async def test_graceful_termination(mep: Mep, root: str, subscriber: Subscriber, action: str) -> None:
     app_id = await managed(mep, appTrafficRule=[{**RULE, "state": "ACTIVE"}])
     subscription = await mep.post(
@@ -314,6 +331,7 @@ async def test_graceful_termination(mep: Mep, root: str, subscriber: Subscriber,
     assert (await mep.post(confirm, {"operationAction": action})).status == 409
 
 
+@pytest.mark.behaviour("M11-2.11")
 async def test_confirm_termination_without_one_is_409_and_wrong_ones_400_404(mep: Mep, root: str) -> None:
     app_id = await mep.app()
     path = f"{root}/applications/{app_id}/confirm_termination"
@@ -324,6 +342,7 @@ async def test_confirm_termination_without_one_is_409_and_wrong_ones_400_404(mep
     assert (await mep.post(nobody, {"operationAction": "TERMINATING"})).status == 404
 
 
+@pytest.mark.behaviour("M11-5.02")
 async def test_the_misprint_of_the_standard_is_understood(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await managed(mep)
     await mep.post(f"{ROOT}/applications/{app_id}/subscriptions", termination_subscription(app_id, subscriber.url))
@@ -332,6 +351,7 @@ async def test_the_misprint_of_the_standard_is_understood(mep: Mep, subscriber: 
     assert (await mep.post(path, {"operationAction": "STOPPPING"})).status == 204
 
 
+@pytest.mark.behaviour("M11-2.24")
 async def test_when_nobody_confirms_the_platform_proceeds(
     start_mep: StartMep, clock: Clock, subscriber: Subscriber
 ) -> None:
@@ -353,6 +373,7 @@ async def test_when_nobody_confirms_the_platform_proceeds(
         assert (await mep.get(f"/mep/v1/app_instances/{app_id}")).body["instantiationState"] == "NOT_INSTANTIATED"
 
 
+@pytest.mark.behaviour("M11-2.24")
 async def test_the_running_platform_ends_a_termination_by_itself(mep: Mep, subscriber: Subscriber) -> None:
     watcher, app_id = await mep.app(), await managed(mep)
     await mep.post(
@@ -368,6 +389,7 @@ async def test_the_running_platform_ends_a_termination_by_itself(mep: Mep, subsc
     assert received[0]["serviceReferences"][0]["changeType"] == "REMOVED"
 
 
+@pytest.mark.behaviour("M11-2.25")
 async def test_immediate_termination_asks_nobody(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     await mep.post(f"{ROOT}/applications/{app_id}/subscriptions", termination_subscription(app_id, subscriber.url))
@@ -378,6 +400,7 @@ async def test_immediate_termination_asks_nobody(mep: Mep, subscriber: Subscribe
     assert subscriber.received == []
 
 
+@pytest.mark.behaviour("M11-2.08")
 async def test_a_second_termination_is_409(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await managed(mep)
     await mep.post(f"{ROOT}/applications/{app_id}/subscriptions", termination_subscription(app_id, subscriber.url))
@@ -391,6 +414,7 @@ async def test_a_second_termination_is_409(mep: Mep, subscriber: Subscriber) -> 
 # --- rules -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("M11-2.16", "M11-2.17", "M11-2.20")
 async def test_traffic_rules(mep: Mep, root: str) -> None:
     app_id = await managed(mep, appTrafficRule=[RULE, {**RULE, "trafficRuleId": "t2", "state": "ACTIVE"}])
     path = f"{root}/applications/{app_id}/traffic_rules"
@@ -428,6 +452,7 @@ async def test_traffic_rules(mep: Mep, root: str) -> None:
         ({"action": "PASSTHROUGH", "dstInterface": [{"interfaceType": "AIR"}]}, "interfaceType"),
     ],
 )
+@pytest.mark.behaviour("M11-5.06")
 async def test_wrong_traffic_rule_is_400(mep: Mep, changes: dict[str, Any], hint: str) -> None:
     app_id = await managed(mep, appTrafficRule=[RULE])
     sent = {**RULE, "state": "ACTIVE", **changes}
@@ -436,6 +461,7 @@ async def test_wrong_traffic_rule_is_400(mep: Mep, changes: dict[str, Any], hint
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-5.06", "M11-9.06")
 async def test_destination_interfaces(mep: Mep) -> None:
     app_id = await managed(mep, appTrafficRule=[RULE])
     path = f"{ROOT}/applications/{app_id}/traffic_rules/t1"
@@ -445,6 +471,7 @@ async def test_destination_interfaces(mep: Mep) -> None:
     assert (await mep.put(path, twice)).body["dstInterface"] == [INTERFACE, INTERFACE]
 
 
+@pytest.mark.behaviour("M11-2.18", "M11-2.19", "M11-2.20", "M11-5.07")
 async def test_dns_rules(mep: Mep, root: str) -> None:
     app_id = await managed(mep, appDNSRule=[{**DNS, "ttl": 60}])
     path = f"{root}/applications/{app_id}/dns_rules"
@@ -463,6 +490,7 @@ async def test_dns_rules(mep: Mep, root: str) -> None:
     assert (await mep.delete(f"{path}/d1")).status == 405
 
 
+@pytest.mark.behaviour("M11-2.16", "M11-2.18")
 async def test_rules_of_an_instance_without_any_and_of_nobody(mep: Mep, root: str) -> None:
     app_id = await mep.app()
     for kind in ("traffic_rules", "dns_rules"):
@@ -474,6 +502,7 @@ async def test_rules_of_an_instance_without_any_and_of_nobody(mep: Mep, root: st
 # --- timing ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("M11-2.21", "M11-2.22", "M11-5.08", "M11-5.09")
 async def test_timing(start_mep: StartMep, root: str) -> None:
     import time
 
@@ -500,6 +529,7 @@ async def test_timing(start_mep: StartMep, root: str) -> None:
     assert now.body["timeSourceStatus"] == "TRACEABLE"
 
 
+@pytest.mark.behaviour("M11-2.22", "M11-5.08")
 async def test_clock_that_is_not_locked_says_so(mep: Mep) -> None:
     assert (await mep.get(f"{ROOT}/timing/current_time")).body["timeSourceStatus"] == "NONTRACEABLE"
     assert "ntpServers" not in (await mep.get(f"{ROOT}/timing/timing_caps")).body

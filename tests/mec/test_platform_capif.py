@@ -26,6 +26,7 @@ def description(**attributes: Any) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
+@pytest.mark.behaviour("M11-10.01")
 async def test_mec_services_are_discovered_as_apis(mep: Mep) -> None:
     app_id = await mep.app()
     info = await mep.service(app_id, serCategory=CATEGORY, consumedLocalOnly=False)
@@ -68,6 +69,7 @@ async def test_mec_services_are_discovered_as_apis(mep: Mep) -> None:
         ({"alternative": {"x": 1}}, {}),
     ],
 )
+@pytest.mark.behaviour("M11-10.01")
 async def test_endpoints_of_apis(mep: Mep, endpoint: dict[str, Any], expected: dict[str, Any]) -> None:
     await mep.service(await mep.app(), transportInfo=transport(endpoint=endpoint))
     profile = (await mep.get(DISCOVER)).body["serviceAPIDescriptions"][0]["aefProfiles"][0]
@@ -75,6 +77,7 @@ async def test_endpoints_of_apis(mep: Mep, endpoint: dict[str, Any], expected: d
     assert {name: profile[name] for name in names if name in profile} == expected
 
 
+@pytest.mark.behaviour("M11-10.02")
 async def test_discovery_by_name_and_id(mep: Mep) -> None:
     app_id = await mep.app()
     first = await mep.service(app_id, serName="a")
@@ -87,11 +90,13 @@ async def test_discovery_by_name_and_id(mep: Mep) -> None:
     assert (await mep.get(f"{DISCOVER}?name=a")).status == 400
 
 
+@pytest.mark.behaviour("M11-10.02")
 async def test_nothing_published_is_an_empty_list(mep: Mep) -> None:
     answer = await mep.get(DISCOVER)
     assert (answer.status, answer.body) == (200, {"serviceAPIDescriptions": []})
 
 
+@pytest.mark.behaviour("M11-10.03", "M11-10.04")
 async def test_published_api_life(mep: Mep) -> None:
     app_id = await mep.app()
     created = await mep.post(published(app_id), description(description="mine"))
@@ -121,6 +126,7 @@ async def test_published_api_life(mep: Mep) -> None:
         assert (await mep.call(method, own, body)).status == 404
 
 
+@pytest.mark.behaviour("M11-10.09")
 async def test_service_changed_on_mp1_is_changed_in_capif_too(mep: Mep) -> None:
     app_id = await mep.app()
     info = await mep.service(app_id)
@@ -132,6 +138,7 @@ async def test_service_changed_on_mp1_is_changed_in_capif_too(mep: Mep) -> None:
     assert (api["apiName"], api[SERVICE_INFO]["state"]) == ("other", "INACTIVE")
 
 
+@pytest.mark.behaviour("M11-10.09")
 async def test_published_api_changed_on_mp1_shows_the_change(mep: Mep) -> None:
     app_id = await mep.app()
     own = (await mep.post(published(app_id), description(description="mine"))).headers["Location"]
@@ -146,6 +153,7 @@ async def test_published_api_changed_on_mp1_shows_the_change(mep: Mep) -> None:
     assert (api["apiName"], profile["versions"], profile["domainName"]) == ("other", [{"apiVersion": "9"}], "b")
 
 
+@pytest.mark.behaviour("M11-10.09")
 async def test_transport_extension_is_taken(mep: Mep) -> None:
     extension = {"name": "m", "type": "MB_TOPIC_BASED", "protocol": "MQTT", "version": "5.0", "security": {}}
     profile = {"aefId": "x", "versions": [{"apiVersion": "1"}], "domainName": "a.example", TRANSPORT_INFO: extension}
@@ -166,12 +174,14 @@ async def test_transport_extension_is_taken(mep: Mep) -> None:
         (description(**{SERVICE_INFO: {"state": "SUSPENDED"}}), "SUSPENDED"),
     ],
 )
+@pytest.mark.behaviour("M11-10.05")
 async def test_wrong_description_is_400(mep: Mep, body: dict[str, Any], hint: str) -> None:
     answer = await mep.post(published(await mep.app()), body)
     assert answer.status == 400
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-10.06")
 async def test_unknown_publisher_and_subscriber_are_404(mep: Mep) -> None:
     assert (await mep.get(published("nobody"))).status == 404
     assert (await mep.post(published("nobody"), description())).status == 404
@@ -179,6 +189,7 @@ async def test_unknown_publisher_and_subscriber_are_404(mep: Mep) -> None:
     assert (await mep.post("/capif-events/v1/nobody/subscriptions", body)).status == 404
 
 
+@pytest.mark.behaviour("M11-10.08")
 async def test_events(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     path = f"/capif-events/v1/{app_id}/subscriptions"
@@ -202,6 +213,7 @@ async def test_events(mep: Mep, subscriber: Subscriber) -> None:
     ]
 
 
+@pytest.mark.behaviour("M11-10.07")
 async def test_event_subscription_is_replaced_patched_and_removed(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     watched = await mep.service(app_id, serName="watched")
@@ -234,6 +246,7 @@ async def test_event_subscription_is_replaced_patched_and_removed(mep: Mep, subs
         {"supportedFeatures": "?"},
     ],
 )
+@pytest.mark.behaviour("M11-10.07")
 async def test_wrong_event_subscription_is_400(mep: Mep, changes: dict[str, Any]) -> None:
     body = {"events": ["SERVICE_API_AVAILABLE"], "notificationDestination": "http://127.0.0.1:9/", **changes}
     assert (await mep.post(f"/capif-events/v1/{await mep.app()}/subscriptions", body)).status == 400

@@ -19,6 +19,7 @@ async def cse(mep: Mep, app_id: str = "cse-1", uri: str = "http://192.0.2.1:8080
     return await mep.app(appName="cse", appProvider="us", appInstanceId=app_id, endpoint={"uris": [uri]})
 
 
+@pytest.mark.behaviour("OTH-5.01")
 async def test_app_list(mep: Mep) -> None:
     await cse(mep)
     await cse(mep, "cse-2")
@@ -42,6 +43,7 @@ async def test_app_list(mep: Mep) -> None:
     assert (await mep.get(f"{ROOT}/app_list?name=x")).status == 400
 
 
+@pytest.mark.behaviour("OTH-5.02", "OTH-5.03")
 async def test_context_gives_the_device_the_edge_application(mep: Mep, subscriber: Subscriber) -> None:
     await cse(mep)
     created = await mep.post(CONTEXTS, context(callbackReference=subscriber.url))
@@ -78,6 +80,7 @@ async def test_wrapped_context_is_taken(mep: Mep) -> None:
         (context(appInfo={**context()["appInfo"], "appProvider": "others"}), 404),
     ],
 )
+@pytest.mark.behaviour("OTH-5.02")
 async def test_context_that_cannot_be(mep: Mep, body: dict[str, Any], status: int) -> None:
     await cse(mep)
     answer = await mep.post(CONTEXTS, body)
@@ -85,6 +88,7 @@ async def test_context_that_cannot_be(mep: Mep, body: dict[str, Any], status: in
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.behaviour("OTH-5.05")
 async def test_after_a_completed_move_the_device_is_told_the_new_address(mep: Mep, subscriber: Subscriber) -> None:
     await cse(mep)
     own = (await mep.post(CONTEXTS, context(callbackReference=subscriber.url))).body
@@ -101,6 +105,7 @@ async def test_after_a_completed_move_the_device_is_told_the_new_address(mep: Me
     assert (await mep.post("/mep/v1/mobility_events", {**move, "mobilityStatus": 2})).body == {"notifications": 0}
 
 
+@pytest.mark.behaviour("OTH-5.04")
 async def test_location_availability(mep: Mep) -> None:
     await cse(mep)
     info = {"appName": "cse", "appProvider": "us", "appDVersion": "1"}

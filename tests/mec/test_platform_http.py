@@ -18,6 +18,7 @@ def is_problem(answer: Any, status: int) -> None:
     assert answer.detail
 
 
+@pytest.mark.behaviour("M11-1.02")
 async def test_unknown_path_is_404(mep: Mep) -> None:
     for path in ("/nothing", "/mec_service_mgmt/v1", "/mec_service_mgmt/v1/", "/mec_service_mgmt/v2/services"):
         is_problem(await mep.get(path), 404)
@@ -43,6 +44,7 @@ async def test_unknown_path_is_404(mep: Mep) -> None:
         ("PATCH", "/iots/v1/registered_iot_platforms/p", "DELETE, GET, PUT"),
     ],
 )
+@pytest.mark.behaviour("M11-1.03")
 async def test_other_methods_are_405_and_allow_names_those_that_exist(
     mep: Mep, method: str, path: str, allowed: str
 ) -> None:
@@ -71,6 +73,7 @@ async def test_other_methods_are_405_and_allow_names_those_that_exist(
         (b"[" * 100_000, "nested"),
     ],
 )
+@pytest.mark.behaviour("M11-1.02", "M11-1.07")
 async def test_malformed_body_is_400(mep: Mep, body: bytes, hint: str) -> None:
     path = f"/mec_service_mgmt/v1/applications/{await mep.app()}/services"
     answer = await mep.post(path, data=body, headers={"Content-Type": "application/json"})
@@ -78,6 +81,7 @@ async def test_malformed_body_is_400(mep: Mep, body: bytes, hint: str) -> None:
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-1.07")
 async def test_body_of_another_media_type_is_415(mep: Mep) -> None:
     path = f"/mec_service_mgmt/v1/applications/{await mep.app()}/services"
     body = json.dumps(service_info()).encode()
@@ -93,6 +97,7 @@ async def test_body_without_a_media_type_is_taken_as_json(mep: Mep) -> None:
     assert answer.status == 201
 
 
+@pytest.mark.behaviour("M11-1.07")
 async def test_body_that_is_too_long_is_413(start_mep: StartMep) -> None:
     async with start_mep(max_body_bytes=2000) as mep:
         path = f"/mec_service_mgmt/v1/applications/{await mep.app()}/services"
@@ -100,11 +105,13 @@ async def test_body_that_is_too_long_is_413(start_mep: StartMep) -> None:
         assert (await mep.post(path, service_info())).status == 201
 
 
+@pytest.mark.behaviour("M11-3.06")
 async def test_uri_that_is_too_long_is_414(mep: Mep) -> None:
     is_problem(await mep.get(f"/mec_service_mgmt/v1/services?ser_name={'x' * 9000}"), 414)
     assert (await mep.get(f"/mec_service_mgmt/v1/services?ser_name={'x' * 4000}")).status == 200
 
 
+@pytest.mark.behaviour("M11-1.08")
 async def test_unknown_attributes_are_ignored(mep: Mep) -> None:
     info = await mep.service(await mep.app(), fromTheFuture={"a": 1})
     assert "fromTheFuture" not in info
@@ -117,6 +124,7 @@ async def test_several_faults_are_named_together(mep: Mep) -> None:
     assert "version" in answer.detail
 
 
+@pytest.mark.behaviour("M11-8.11")
 async def test_links_follow_the_host_the_client_used_or_the_public_url(mep: Mep, start_mep: StartMep) -> None:
     body = {"appName": "x", "endpoint": {"uris": ["http://a/"]}}
     answer = await mep.post("/mec_app_support/v2/registrations", body, headers={"Host": "mep.example:9999"})
@@ -126,6 +134,7 @@ async def test_links_follow_the_host_the_client_used_or_the_public_url(mep: Mep,
         assert answer.headers["Location"].startswith("https://edge.example/mec_app_support/v2/registrations/")
 
 
+@pytest.mark.behaviour("M11-1.04")
 async def test_prefix_is_before_every_path_and_every_link(start_mep: StartMep) -> None:
     async with start_mep(prefix="/sbx1abc/mep1") as mep:
         assert mep.url.endswith("/sbx1abc/mep1")
@@ -154,6 +163,7 @@ async def test_a_fault_of_the_platform_is_500_without_details(mep: Mep) -> None:
     assert "NoneType" not in json.dumps(answer.body)
 
 
+@pytest.mark.behaviour("M11-1.09")
 async def test_every_json_path_of_the_description_answers(mep: Mep) -> None:
     described = (await mep.get("/openapi.json")).body
     assert "/mec_app_support/v1/registrations" in described["paths"]

@@ -45,6 +45,7 @@ def device(**attributes: Any) -> dict[str, Any]:
     return {name: value for name, value in info.items() if value is not None}
 
 
+@pytest.mark.behaviour("OTH-1.01")
 async def test_platform_life(mep: Mep) -> None:
     info = iot_platform(customServicesTransportInfo=[transport()])
     created = await mep.post(PLATFORMS, info)
@@ -65,6 +66,7 @@ async def test_platform_life(mep: Mep) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["IotPlatformInfo", "IoTPlatformInfo"])
+@pytest.mark.behaviour("OTH-1.08")
 async def test_wrapped_platform_is_taken(mep: Mep, wrapper: str) -> None:
     answer = await mep.post(PLATFORMS, {wrapper: iot_platform()})
     assert (answer.status, answer.body["iotPlatformId"]) == (201, "cse-1")
@@ -89,12 +91,14 @@ async def test_newest_platform_registration_wins(mep: Mep) -> None:
         (iot_platform(customServicesTransportInfo=[{}]), "customServicesTransportInfo[0].id"),
     ],
 )
+@pytest.mark.behaviour("OTH-1.02")
 async def test_wrong_platform_is_400(mep: Mep, info: dict[str, Any], hint: str) -> None:
     answer = await mep.post(PLATFORMS, info)
     assert answer.status == 400
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("OTH-1.03")
 async def test_fields_of_platforms(mep: Mep) -> None:
     await mep.post(PLATFORMS, iot_platform(customServicesTransportInfo=[transport()]))
     own = f"{PLATFORMS}/cse-1"
@@ -110,6 +114,7 @@ async def test_fields_of_platforms(mep: Mep) -> None:
     assert (await mep.get(f"{PLATFORMS}?filter=(eq,enabled,TRUE)")).status == 400
 
 
+@pytest.mark.behaviour("OTH-1.04")
 async def test_device_life(mep: Mep) -> None:
     info = device(requestedMecTrafficRule=[RULE], deviceMetadata=[{"key": "mac", "value": "00:11"}])
     created = await mep.post(DEVICES, info)
@@ -138,12 +143,14 @@ async def test_device_life(mep: Mep) -> None:
         (device(deviceSpecificMessageFormats={"uplinkMsgFormat": {"uplinkTopic": "t"}}), "selectedSerializer"),
     ],
 )
+@pytest.mark.behaviour("OTH-1.05")
 async def test_wrong_device_is_400(mep: Mep, info: dict[str, Any], hint: str) -> None:
     answer = await mep.post(DEVICES, info)
     assert answer.status == 400
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("OTH-1.09")
 async def test_device_id_that_no_path_can_hold_gets_another_key(mep: Mep) -> None:
     created = await mep.post(DEVICES, device(deviceId="/id-edge-1/Cmeter", requestedMecTrafficRule=[RULE]))
     assert created.status == 201
@@ -167,6 +174,7 @@ async def test_device_id_that_no_path_can_hold_gets_another_key(mep: Mep) -> Non
         (["m"], True, {}, False),
     ],
 )
+@pytest.mark.behaviour("OTH-1.06", "OTH-1.07")
 async def test_enabled_is_computed_not_taken(
     mep: Mep, transports: list[str], platform_enabled: bool, request_: dict[str, Any], enabled: bool
 ) -> None:
@@ -179,6 +187,7 @@ async def test_enabled_is_computed_not_taken(
     assert (await mep.get(created.headers["Location"])).body["enabled"] is enabled
 
 
+@pytest.mark.behaviour("OTH-1.06")
 async def test_enabled_follows_the_platform(mep: Mep) -> None:
     own = (await mep.post(DEVICES, device(requestedIotPlatformId="cse-1"))).headers["Location"]
     assert (await mep.get(own)).body["enabled"] is False
@@ -188,6 +197,7 @@ async def test_enabled_follows_the_platform(mep: Mep) -> None:
     assert (await mep.get(own)).body["enabled"] is False
 
 
+@pytest.mark.behaviour("OTH-1.07")
 async def test_filter_and_fields_of_devices(mep: Mep) -> None:
     for number in range(3):
         await mep.post(DEVICES, device(deviceId=f"d{number}", gpsi=f"g{number}", requestedMecTrafficRule=[RULE]))

@@ -15,6 +15,7 @@ async def put(mep: Mep, address: str, point: str) -> None:
     assert answer.status == 204, answer.body
 
 
+@pytest.mark.behaviour("OTH-6.01")
 async def test_zones_and_access_points(mep: Mep) -> None:
     await put(mep, "acr:10.0.0.1", "ap-a1")
     zones = await mep.get(f"{QUERIES}/zones")
@@ -53,6 +54,7 @@ async def test_zones_and_access_points(mep: Mep) -> None:
     assert (await mep.get(f"{QUERIES}/zones?zone=x")).status == 400
 
 
+@pytest.mark.behaviour("OTH-6.02")
 async def test_users(start_mep: StartMep, clock: Clock) -> None:
     async with start_mep(clock) as mep:
         await put(mep, "acr:10.0.0.1", "ap-a1")
@@ -85,6 +87,7 @@ async def test_users(start_mep: StartMep, clock: Clock) -> None:
         assert "ap-a1" in nowhere.detail
 
 
+@pytest.mark.behaviour("OTH-6.03")
 async def test_distance(mep: Mep) -> None:
     await put(mep, "u1", "ap-a1")
     await put(mep, "u2", "ap-a2")
@@ -136,6 +139,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("path", "wrapper", "body"), KINDS)
+@pytest.mark.behaviour("OTH-6.04")
 async def test_subscription_life(
     mep: Mep, subscriber: Subscriber, path: str, wrapper: str, body: dict[str, Any]
 ) -> None:
@@ -168,6 +172,7 @@ async def subscribe(mep: Mep, path: str, callback: str, **body: Any) -> str:
     return str(answer.headers["Location"])
 
 
+@pytest.mark.behaviour("OTH-6.07")
 async def test_moves_are_notified(mep: Mep, subscriber: Subscriber) -> None:
     own = await subscribe(mep, "users", subscriber.url, subscriptionType="UserLocationEventSubscription", address="u1")
     for point in ("ap-a1", "ap-a2", "ap-b1"):  # within a zone nobody hears of it
@@ -226,6 +231,7 @@ async def test_moves_are_notified(mep: Mep, subscriber: Subscriber) -> None:
         ),
     ],
 )
+@pytest.mark.behaviour("OTH-6.07")
 async def test_criteria(
     mep: Mep, subscriber: Subscriber, path: str, body: dict[str, Any], wanted: list[tuple[str, str]]
 ) -> None:
@@ -242,6 +248,7 @@ async def test_criteria(
     assert found == wanted
 
 
+@pytest.mark.behaviour("OTH-6.07")
 async def test_user_taken_off_the_map_leaves(mep: Mep, subscriber: Subscriber) -> None:
     await put(mep, "u1", "ap-a1")
     await subscribe(mep, "zones", subscriber.url, subscriptionType="ZoneLocationEventSubscription", zoneId="zone-a")
@@ -250,6 +257,7 @@ async def test_user_taken_off_the_map_leaves(mep: Mep, subscriber: Subscriber) -
     assert notification["zoneLocationEventNotification"]["userLocationEvent"] == "LEAVING_AREA_EVENT"
 
 
+@pytest.mark.behaviour("M11-8.13")
 async def test_subscriptions_expire(start_mep: StartMep, clock: Clock, subscriber: Subscriber) -> None:
     deadline = {"seconds": int(clock.now) + 5, "nanoSeconds": 0}
     async with start_mep(clock) as mep:

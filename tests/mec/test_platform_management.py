@@ -9,6 +9,7 @@ from tests.mec.conftest import Mep, service_info
 APPS = "/mep/v1/app_instances"
 
 
+@pytest.mark.behaviour("OTH-9.03")
 async def test_managed_instance_life(mep: Mep) -> None:
     created = await mep.post(APPS, {"appName": "m", "appProvider": "us", "appDId": "appd-1"})
     assert created.status == 201
@@ -66,6 +67,7 @@ async def test_wrong_termination_is_400(mep: Mep, body: dict[str, object]) -> No
     assert (await mep.post(f"{APPS}/{await mep.app()}/terminate", body)).status == 400
 
 
+@pytest.mark.behaviour("OTH-9.03")
 async def test_terminated_instance_may_not_use_the_platform(mep: Mep) -> None:
     app_id = (await mep.post(APPS, {"appName": "m"})).body["appInstanceId"]
     await mep.post(f"{APPS}/{app_id}/terminate", {"gracefulTimeoutS": 0})
@@ -91,6 +93,7 @@ async def test_status(mep: Mep) -> None:
     assert (body["applications"], body["services"], body["insecureDev"]) == (1, 1, True)
 
 
+@pytest.mark.behaviour("OTH-9.04")
 async def test_status_page_escapes_and_allows_no_scripts(mep: Mep) -> None:
     attack = "<script>alert('x')</script>"
     await mep.service(await mep.app(appName=attack), serName=attack, version='"><img src=x>')

@@ -27,6 +27,7 @@ def procedure(callback: str, **attributes: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.behaviour("OTH-4.01")
 async def test_registration_life(mep: Mep) -> None:
     created = await mep.post(SERVICES, registration())
     assert created.status == 201
@@ -58,12 +59,14 @@ async def test_number_that_no_integer_can_hold_is_400(mep: Mep) -> None:
     assert answer.status == 400
 
 
+@pytest.mark.behaviour("OTH-4.02")
 async def test_deregister_task(mep: Mep) -> None:
     own = (await mep.post(SERVICES, {"RegistrationInfo": registration()})).headers["Location"]
     assert (await mep.post(f"{own}/deregister_task")).status == 204
     assert (await mep.get(own)).status == 404
 
 
+@pytest.mark.behaviour("OTH-4.03")
 async def test_registration_ends_with_its_time(start_mep: StartMep, clock: Clock) -> None:
     async with start_mep(clock) as mep:
         ending = (await mep.post(SERVICES, registration(expiryTime=60))).headers["Location"]
@@ -92,12 +95,14 @@ async def test_registration_ends_with_its_time(start_mep: StartMep, clock: Clock
         ),
     ],
 )
+@pytest.mark.behaviour("OTH-4.04")
 async def test_wrong_registration_is_400(mep: Mep, body: dict[str, Any], hint: str) -> None:
     answer = await mep.post(SERVICES, body)
     assert answer.status == 400
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-8.08")
 async def test_attribute_filter_and_selectors(mep: Mep) -> None:
     for name in ("app-a", "app-b"):
         await mep.post(SERVICES, registration(name))
@@ -118,6 +123,7 @@ async def test_attribute_filter_and_selectors(mep: Mep) -> None:
         assert (await mep.get(f"{SERVICES}?{wrong}")).status == 400, wrong
 
 
+@pytest.mark.behaviour("OTH-4.05")
 async def test_subscription_life(mep: Mep, subscriber: Subscriber) -> None:
     sent = procedure(subscriber.url, filterCriteria={"appInstanceId": "app-a", "mobilityStatus": [1]})
     created = await mep.post(SUBSCRIPTIONS, sent)
@@ -137,6 +143,7 @@ async def test_subscription_life(mep: Mep, subscriber: Subscriber) -> None:
         assert (await mep.call(method, own, body)).status == 404
 
 
+@pytest.mark.behaviour("OTH-4.05")
 async def test_list_of_subscriptions_by_type(mep: Mep, subscriber: Subscriber) -> None:
     first = (await mep.post(SUBSCRIPTIONS, procedure(subscriber.url))).headers["Location"]
     adjacent = {**procedure(subscriber.url), "subscriptionType": "AdjacentAppInfoSubscription"}
@@ -166,6 +173,7 @@ async def test_list_of_subscriptions_by_type(mep: Mep, subscriber: Subscriber) -
         ({"expiryDeadline": {"seconds": 4_000_000_000}}, "nanoSeconds"),
     ],
 )
+@pytest.mark.behaviour("OTH-4.06")
 async def test_wrong_subscription_is_400(mep: Mep, changes: dict[str, Any], hint: str) -> None:
     body = {**procedure("http://127.0.0.1:9/"), **changes}
     answer = await mep.post(SUBSCRIPTIONS, {name: value for name, value in body.items() if value is not None})
@@ -173,6 +181,7 @@ async def test_wrong_subscription_is_400(mep: Mep, changes: dict[str, Any], hint
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-8.13")
 async def test_test_notification_comes_when_asked_for(mep: Mep, subscriber: Subscriber) -> None:
     own = (await mep.post(SUBSCRIPTIONS, procedure(subscriber.url, requestTestNotification=True))).headers["Location"]
     assert (await subscriber.wait_for(1))[0] == {
@@ -181,6 +190,7 @@ async def test_test_notification_comes_when_asked_for(mep: Mep, subscriber: Subs
     }
 
 
+@pytest.mark.behaviour("M11-8.13")
 async def test_subscription_expires_and_says_so(start_mep: StartMep, clock: Clock, subscriber: Subscriber) -> None:
     deadline = {"seconds": int(clock.now) + 60, "nanoSeconds": 0}
     async with start_mep(clock) as mep:
@@ -194,6 +204,7 @@ async def test_subscription_expires_and_says_so(start_mep: StartMep, clock: Cloc
     assert notification["_links"] == {"subscription": {"href": own}}
 
 
+@pytest.mark.behaviour("OTH-4.07")
 async def test_mobility_event_is_notified(mep: Mep, subscriber: Subscriber) -> None:
     own = (await mep.post(SUBSCRIPTIONS, procedure(subscriber.url))).headers["Location"]
     target = {"appInstanceId": "app-b", "commInterface": {"ipAddresses": [{"host": "192.0.2.2", "port": 8080}]}}
@@ -224,6 +235,7 @@ async def test_mobility_event_is_notified(mep: Mep, subscriber: Subscriber) -> N
         ({"appInstanceId": "app-a", "associateId": [DEVICE], "mobilityStatus": [1]}, {}, 1),
     ],
 )
+@pytest.mark.behaviour("OTH-4.07")
 async def test_filter_criteria(
     mep: Mep, subscriber: Subscriber, criteria: dict[str, Any], event: dict[str, Any], notified: int
 ) -> None:
@@ -240,6 +252,7 @@ async def test_wrong_event_is_400(mep: Mep, body: dict[str, Any]) -> None:
     assert (await mep.post(EVENTS, body)).status == 400
 
 
+@pytest.mark.behaviour("OTH-4.08")
 async def test_neighbouring_instances(mep: Mep, subscriber: Subscriber) -> None:
     path = f"{ROOT}/queries/adjacent_app_instances"
     link = [{"ipAddresses": [{"host": "192.0.2.2", "port": 80}]}]

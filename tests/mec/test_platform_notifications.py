@@ -31,6 +31,7 @@ async def failures(mep: Mep, count: int) -> list[dict[str, object]]:
     return list(answer.body)
 
 
+@pytest.mark.behaviour("M11-7.01")
 async def test_notifications_of_a_subscription_keep_their_order(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await subscribe(mep, subscriber.url)
     subscriber.answers = [503, 503]
@@ -42,6 +43,7 @@ async def test_notifications_of_a_subscription_keep_their_order(mep: Mep, subscr
 
 
 @pytest.mark.parametrize("status", [500, 503, 408, 429])
+@pytest.mark.behaviour("M11-7.02")
 async def test_busy_subscribers_are_tried_again(mep: Mep, subscriber: Subscriber, status: int) -> None:
     app_id = await subscribe(mep, subscriber.url)
     subscriber.answers = [status]
@@ -51,6 +53,7 @@ async def test_busy_subscribers_are_tried_again(mep: Mep, subscriber: Subscriber
     assert mep.platform.notifier.failure_list() == []
 
 
+@pytest.mark.behaviour("M11-7.03")
 async def test_after_the_last_attempt_the_failure_is_on_record(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await subscribe(mep, subscriber.url)
     subscriber.answers = [500] * FAST.attempts
@@ -66,6 +69,7 @@ async def test_after_the_last_attempt_the_failure_is_on_record(mep: Mep, subscri
 
 
 @pytest.mark.parametrize("status", [400, 404, 302])
+@pytest.mark.behaviour("M11-7.02")
 async def test_final_answers_are_not_tried_again(mep: Mep, subscriber: Subscriber, status: int) -> None:
     app_id = await subscribe(mep, subscriber.url)
     subscriber.answers = [status]
@@ -74,6 +78,7 @@ async def test_final_answers_are_not_tried_again(mep: Mep, subscriber: Subscribe
     assert (record["attempts"], len(subscriber.received)) == (1, 1)
 
 
+@pytest.mark.behaviour("M11-7.04")
 async def test_dead_subscriber_is_recorded_and_delays_nobody(mep: Mep, subscriber: Subscriber) -> None:
     dead = await subscribe(mep, "http://127.0.0.1:9/gone")
     await subscribe(mep, subscriber.url)
@@ -82,6 +87,7 @@ async def test_dead_subscriber_is_recorded_and_delays_nobody(mep: Mep, subscribe
     assert (await failures(mep, 1))[0]["callbackReference"] == "http://127.0.0.1:9/gone"
 
 
+@pytest.mark.behaviour("M11-7.04")
 async def test_silent_subscriber_delays_no_request(start_mep: StartMep, subscriber: Subscriber) -> None:
     release = asyncio.Event()
 
@@ -107,6 +113,7 @@ async def test_silent_subscriber_delays_no_request(start_mep: StartMep, subscrib
     await runner.cleanup()
 
 
+@pytest.mark.behaviour("M11-7.03")
 async def test_timeout_is_recorded(start_mep: StartMep) -> None:
     async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.5)
@@ -133,6 +140,7 @@ async def test_full_queue_gives_up_the_oldest_and_says_so(start_mep: StartMep) -
         assert mep.platform.notifier.waiting() == 2
 
 
+@pytest.mark.behaviour("M11-7.06")
 async def test_after_unsubscribing_nothing_more_is_sent(start_mep: StartMep, subscriber: Subscriber) -> None:
     async with start_mep(notifications=NotificationPolicy(attempts=3, first_pause_s=30)) as mep:
         app_id = await subscribe(mep, subscriber.url)
@@ -168,10 +176,12 @@ async def test_after_unsubscribing_nothing_more_is_sent(start_mep: StartMep, sub
         (("::1/128",), False, "::1", True),
     ],
 )
+@pytest.mark.behaviour("M11-7.07")
 def test_where_callbacks_may_go(networks: tuple[str, ...], loopback: bool, address: str, allowed: bool) -> None:
     assert address_rule(networks, loopback)(ipaddress.ip_address(address)) is allowed
 
 
+@pytest.mark.behaviour("M11-7.07")
 async def test_a_name_that_resolves_to_a_forbidden_address_is_not_called(subscriber: Subscriber) -> None:
     from mec_adapter.platform.events import Delivery
 

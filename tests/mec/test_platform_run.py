@@ -44,6 +44,7 @@ async def test_port_in_use_is_one_clear_line() -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.behaviour("M11-8.02")
 async def test_unsafe_configuration_never_listens() -> None:
     port = free_port()
     with pytest.raises(PlatformStartError):
@@ -85,6 +86,8 @@ async def test_cancelling_ends_requests_to_silent_subscribers_too() -> None:
     silent.close()
 
 
+@pytest.mark.behaviour("M11-1.05")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_tls(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -99,6 +102,13 @@ async def test_tls(tmp_path: Path) -> None:
     address = f"{url}/mec_service_mgmt/v1/transports"
     async with aiohttp.ClientSession() as session, session.get(address, ssl=trusted) as response:
         body = await response.json()
+    old = ssl.create_default_context(cafile=str(certificate))
+    old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(address, ssl=old)
     task.cancel()
     await task
     assert url.startswith("https://")

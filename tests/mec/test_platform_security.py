@@ -41,6 +41,7 @@ async def client(mep: Mep, scopes: list[str] | None = None) -> dict[str, str]:
     return bearer(granted.body["access_token"])
 
 
+@pytest.mark.behaviour("M11-8.01")
 async def test_without_a_token_everything_is_401_with_a_challenge(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
         described = (await mep.get("/openapi.json")).body["paths"]
@@ -55,6 +56,7 @@ async def test_without_a_token_everything_is_401_with_a_challenge(start_mep: Sta
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.behaviour("M11-8.03")
 async def test_client_credentials(start_mep: StartMep) -> None:
     async with start_mep(**SECURE, token_lifetime_s=600) as mep:
         made = await mep.post("/mep/v1/clients", {"name": "cse"}, headers=OPERATOR)
@@ -74,6 +76,7 @@ async def test_client_credentials(start_mep: StartMep) -> None:
         assert (await mep.get("/mec_service_mgmt/v1/services", headers=header)).status == 200
 
 
+@pytest.mark.behaviour("M11-8.04")
 async def test_wrong_grants(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
         made = (await mep.post("/mep/v1/clients", {"name": "x", "scopes": ["iots"]}, headers=OPERATOR)).body
@@ -98,6 +101,7 @@ async def test_wrong_grants(start_mep: StartMep) -> None:
         assert (await mep.post("/mep/v1/clients", {"name": "x", "scopes": ["mep"]}, headers=OPERATOR)).status == 400
 
 
+@pytest.mark.behaviour("M11-8.05")
 async def test_scope_opens_one_api_only(start_mep: StartMep) -> None:
     paths = {
         "mec_app_support": "/mec_app_support/v1/timing/current_time",
@@ -115,6 +119,7 @@ async def test_scope_opens_one_api_only(start_mep: StartMep) -> None:
             assert (await mep.get("/mep/v1/app_instances", headers=header)).status == 403
 
 
+@pytest.mark.behaviour("M11-8.05")
 async def test_operator_token_opens_management_only(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
         assert (await mep.get("/mep/v1/app_instances", headers=OPERATOR)).status == 200
@@ -122,6 +127,7 @@ async def test_operator_token_opens_management_only(start_mep: StartMep) -> None
         assert (await mep.get("/mep/v1/app_instances", headers=bearer(ADMIN + "x"))).status == 401
 
 
+@pytest.mark.behaviour("M11-1.06", "M11-8.06")
 async def test_application_instances_of_others_are_403(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
         mine, other = await client(mep), await client(mep)
@@ -161,6 +167,7 @@ async def test_application_instances_of_others_are_403(start_mep: StartMep) -> N
         assert unknown.status == 404
 
 
+@pytest.mark.behaviour("M11-8.06")
 async def test_managed_instance_is_bound_to_the_credentials_made_with_it(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
         made = (await mep.post("/mep/v1/app_instances", {"appName": "m"}, headers=OPERATOR)).body
@@ -174,6 +181,7 @@ async def test_managed_instance_is_bound_to_the_credentials_made_with_it(start_m
         assert (await mep.post(path, {"indication": "READY"}, headers=own)).status == 401
 
 
+@pytest.mark.behaviour("OTH-1.10")
 async def test_iot_registrations_of_others_cannot_be_taken(start_mep: StartMep) -> None:
     device = {"deviceAuthenticationInfo": "a", "deviceId": "d", "enabled": True}
     async with start_mep(**SECURE) as mep:
@@ -186,6 +194,7 @@ async def test_iot_registrations_of_others_cannot_be_taken(start_mep: StartMep) 
         assert (await mep.delete(own, headers=mine)).status == 204
 
 
+@pytest.mark.behaviour("M11-8.07")
 async def test_token_ends_with_time_and_with_its_client(start_mep: StartMep, clock: Clock) -> None:
     path = "/mec_service_mgmt/v1/services"
     async with start_mep(clock, **SECURE, token_lifetime_s=60) as mep:
@@ -209,6 +218,7 @@ async def test_token_ends_with_time_and_with_its_client(start_mep: StartMep, clo
         assert (await mep.get(own, headers=OPERATOR)).status == 404
 
 
+@pytest.mark.behaviour("M11-8.01")
 async def test_forged_tokens_are_401(start_mep: StartMep) -> None:
     async with start_mep(**SECURE) as mep:
         made = (await mep.post("/mep/v1/clients", {"name": "x"}, headers=OPERATOR)).body
@@ -284,6 +294,7 @@ async def test_status_page_asks_for_the_operator(start_mep: StartMep) -> None:
         ({"insecure_dev": True, "callback_networks": ("10.0.0.0/99",)}, "10.0.0.0/99"),
     ],
 )
+@pytest.mark.behaviour("M11-8.02")
 def test_unsafe_or_wrong_configurations_are_refused_in_one_line(settings: dict[str, Any], hint: str) -> None:
     with pytest.raises(PlatformStartError) as refused:
         check(PlatformConfig(**settings))
@@ -307,6 +318,7 @@ def test_safe_configurations_are_taken(settings: dict[str, Any]) -> None:
     check(PlatformConfig(**settings))
 
 
+@pytest.mark.behaviour("M11-8.06", "OTH-3.04")
 async def test_what_others_own_in_the_other_apis_is_403(start_mep: StartMep) -> None:
     callback = "http://192.0.2.1/callback"
     mobility = {

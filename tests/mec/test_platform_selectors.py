@@ -46,6 +46,7 @@ DOCUMENT = {"name": "a,b", "size": 7, "on": True, "in": {"deep": [{"x": 1}, {"x"
         ("(eq,size,7);(eq,on,FALSE)", False),
     ],
 )
+@pytest.mark.behaviour("M11-8.09")
 def test_filter(expression: str, holds: bool) -> None:
     assert matching([DOCUMENT], parse_filter(expression)) == ([DOCUMENT] if holds else [])
 
@@ -58,6 +59,7 @@ def test_no_filter_matches_everything() -> None:
     "expression",
     ["", "eq,a,b", "(eq,a)", "(equals,a,b)", "(eq,a,b", "(eq,a,b,c)", "(eq,,b)", "(eq,a,b);", "(eq,a//b,c)"],
 )
+@pytest.mark.behaviour("M11-8.09")
 def test_wrong_filter(expression: str) -> None:
     with pytest.raises(BadRequest):
         parse_filter(expression)
@@ -72,6 +74,7 @@ def test_any_text_is_a_filter_or_a_bad_request(text: str) -> None:
     assert conditions
 
 
+@pytest.mark.behaviour("M11-8.08")
 def test_only_and_without() -> None:
     assert only(DOCUMENT, ["size", "in/deep/x", "nothing"]) == {"size": 7, "in": {"deep": [{"x": 1}, {"x": 2}]}}
     assert only({"a": {"b": 1, "c": 2, "d": 3}}, ["a/b", "a/c"]) == {"a": {"b": 1, "c": 2}}

@@ -17,6 +17,7 @@ def subscriptions_of(app_id: str) -> str:
     return f"{ROOT}/applications/{app_id}/subscriptions"
 
 
+@pytest.mark.behaviour("M11-3.10", "M11-4.01", "M11-4.08")
 async def test_post_service_gives_201_location_and_the_assigned_id(mep: Mep) -> None:
     app_id = await mep.app()
     answer = await mep.post(services_of(app_id), service_info(serCategory=CATEGORY))
@@ -35,6 +36,7 @@ async def test_post_service_gives_201_location_and_the_assigned_id(mep: Mep) -> 
 
 
 @pytest.mark.parametrize("missing", ["serName", "version", "state", "serializer", "transportInfo"])
+@pytest.mark.behaviour("M11-3.11", "M11-4.02")
 async def test_post_service_without_a_mandatory_attribute_is_400(mep: Mep, missing: str) -> None:
     answer = await mep.post(services_of(await mep.app()), service_info(**{missing: None}))
     assert answer.status == 400
@@ -71,6 +73,7 @@ async def test_post_service_without_a_mandatory_attribute_is_400(mep: Mep, missi
         ),
     ],
 )
+@pytest.mark.behaviour("M11-3.11", "M11-4.02", "M11-4.03", "M11-4.04", "M11-4.05", "M11-4.07")
 async def test_post_service_with_a_wrong_attribute_is_400_and_says_what_to_send(
     mep: Mep, attributes: dict[str, Any], hint: str
 ) -> None:
@@ -88,11 +91,13 @@ async def test_post_service_with_a_wrong_attribute_is_400_and_says_what_to_send(
         {"alternative": {"bus": 7}},
     ],
 )
+@pytest.mark.behaviour("M11-4.03")
 async def test_each_form_of_endpoint_is_kept(mep: Mep, endpoint: dict[str, Any]) -> None:
     info = await mep.service(await mep.app(), transportInfo=transport(type="MB_TOPIC_BASED", endpoint=endpoint))
     assert info["transportInfo"]["endpoint"] == endpoint
 
 
+@pytest.mark.behaviour("M11-4.02")
 async def test_transport_id_gives_the_transport_of_the_platform(mep: Mep) -> None:
     listed = (await mep.get(f"{ROOT}/transports")).body
     info = await mep.service(await mep.app(), transportInfo=None, transportId=listed[0]["id"])
@@ -100,6 +105,7 @@ async def test_transport_id_gives_the_transport_of_the_platform(mep: Mep) -> Non
     assert "transportId" not in info
 
 
+@pytest.mark.behaviour("M11-3.08")
 async def test_transports_lists_rest_and_the_broker(start_mep: StartMep) -> None:
     from mec_adapter.platform.config import MqttTransport
 
@@ -111,12 +117,14 @@ async def test_transports_lists_rest_and_the_broker(start_mep: StartMep) -> None
     assert answer.body[1]["endpoint"] == {"addresses": [{"host": "broker.example", "port": 1884}]}
 
 
+@pytest.mark.behaviour("M11-9.04")
 async def test_scalar_grant_type_is_understood_as_a_list(mep: Mep) -> None:
     security = {"oAuth2Info": {"grantTypes": "OAUTH2_CLIENT_CREDENTIALS", "tokenEndpoint": "https://a/token"}}
     info = await mep.service(await mep.app(), transportInfo=transport(security=security))
     assert info["transportInfo"]["security"]["oAuth2Info"]["grantTypes"] == ["OAUTH2_CLIENT_CREDENTIALS"]
 
 
+@pytest.mark.behaviour("M11-3.17")
 async def test_unknown_application_instance_is_404(mep: Mep) -> None:
     for method, path, body in (
         ("GET", services_of("nobody"), None),
@@ -132,6 +140,7 @@ async def test_unknown_application_instance_is_404(mep: Mep) -> None:
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.behaviour("M11-3.07", "M11-3.12")
 async def test_unknown_service_is_404_and_so_is_that_of_another_app(mep: Mep) -> None:
     mine, other = await mep.app(), await mep.app()
     service_id = (await mep.service(mine))["serInstanceId"]
@@ -148,6 +157,7 @@ async def _names(mep: Mep, query: str) -> list[str]:
     return [entry["serName"] for entry in answer.body]
 
 
+@pytest.mark.behaviour("M11-3.01", "M11-3.02", "M11-3.05")
 async def test_query_parameters_choose_services(mep: Mep) -> None:
     app_id = await mep.app()
     first = await mep.service(app_id, serName="a", serCategory=CATEGORY)
@@ -182,6 +192,7 @@ async def test_query_parameters_choose_services(mep: Mep) -> None:
     ],
 )
 @pytest.mark.parametrize("of_app", [False, True])
+@pytest.mark.behaviour("M11-3.03", "M11-3.04", "M11-3.09")
 async def test_wrong_query_is_400(mep: Mep, query: str, hint: str, of_app: bool) -> None:
     path = services_of(await mep.app()) if of_app else f"{ROOT}/services"
     answer = await mep.get(f"{path}?{query}")
@@ -189,6 +200,7 @@ async def test_wrong_query_is_400(mep: Mep, query: str, hint: str, of_app: bool)
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-3.09")
 async def test_list_of_an_app_holds_only_its_services(mep: Mep) -> None:
     mine, other = await mep.app(), await mep.app()
     await mep.service(mine, serName="mine")
@@ -197,6 +209,7 @@ async def test_list_of_an_app_holds_only_its_services(mep: Mep) -> None:
     assert (await mep.get(f"{services_of(mine)}?ser_name=other")).body == []
 
 
+@pytest.mark.behaviour("M11-3.13", "M11-9.03")
 async def test_put_replaces_and_ignores_id_and_links(mep: Mep) -> None:
     app_id = await mep.app()
     info = await mep.service(app_id, serCategory=CATEGORY)
@@ -210,6 +223,7 @@ async def test_put_replaces_and_ignores_id_and_links(mep: Mep) -> None:
     assert (await mep.get(path)).body == answer.body
 
 
+@pytest.mark.behaviour("M11-9.03")
 async def test_put_takes_back_what_get_returned(mep: Mep) -> None:
     app_id = await mep.app()
     info = await mep.service(app_id, livenessInterval=10)
@@ -225,6 +239,7 @@ async def test_put_without_transport_info_is_400(mep: Mep) -> None:
     assert "POST only" in (await mep.put(path, service_info(transportId="platform-rest"))).detail
 
 
+@pytest.mark.behaviour("M11-3.14", "M11-8.10")
 async def test_if_match_guards_put(mep: Mep) -> None:
     app_id = await mep.app()
     path = f"{services_of(app_id)}/{(await mep.service(app_id))['serInstanceId']}"
@@ -238,6 +253,7 @@ async def test_if_match_guards_put(mep: Mep) -> None:
     assert (await mep.put(path, service_info(version="6"))).status == 200
 
 
+@pytest.mark.behaviour("M11-3.12")
 async def test_delete_removes(mep: Mep) -> None:
     app_id = await mep.app()
     path = f"{services_of(app_id)}/{(await mep.service(app_id))['serInstanceId']}"
@@ -247,6 +263,7 @@ async def test_delete_removes(mep: Mep) -> None:
     assert (await mep.delete(path)).status == 404
 
 
+@pytest.mark.behaviour("M11-9.01")
 async def test_wrapped_bodies_are_taken_and_unwrapped_ones_given(mep: Mep) -> None:
     app_id = await mep.app()
     answer = await mep.post(services_of(app_id), {"ServiceInfo": service_info()})
@@ -254,6 +271,7 @@ async def test_wrapped_bodies_are_taken_and_unwrapped_ones_given(mep: Mep) -> No
     assert answer.body["serName"] == "onem2m-cse"
 
 
+@pytest.mark.behaviour("M11-9.02")
 async def test_ser_instance_id_in_post_is_ignored_or_400_when_strict(mep: Mep, start_mep: StartMep) -> None:
     info = await mep.service(await mep.app(), serInstanceId="mine")
     assert info["serInstanceId"] != "mine"
@@ -263,6 +281,7 @@ async def test_ser_instance_id_in_post_is_ignored_or_400_when_strict(mep: Mep, s
     assert "serInstanceId" in answer.detail
 
 
+@pytest.mark.behaviour("M11-4.06")
 async def test_enumerations_are_open_unless_strict(mep: Mep, start_mep: StartMep) -> None:
     own = transport(type="REST_COAP", protocol="COAP")
     info = await mep.service(await mep.app(), serializer="CBOR", transportInfo=own)
@@ -280,6 +299,7 @@ async def test_enumerations_are_open_unless_strict(mep: Mep, start_mep: StartMep
 
 
 @pytest.mark.parametrize(("proposed", "chosen"), [(0, 30), (10, 10), (100_000, 3600)])
+@pytest.mark.behaviour("M11-3.18", "M11-6.01")
 async def test_offered_heartbeat_is_demanded_with_an_interval_of_the_platform(
     mep: Mep, proposed: int, chosen: int
 ) -> None:
@@ -296,6 +316,7 @@ async def test_a_whole_number_may_be_written_with_a_point(mep: Mep) -> None:
     assert (await mep.service(await mep.app(), livenessInterval=12.0))["livenessInterval"] == 12
 
 
+@pytest.mark.behaviour("M11-4.08")
 async def test_heartbeats_not_demanded_by_policy(start_mep: StartMep) -> None:
     from mec_adapter.platform.config import HeartbeatPolicy
 
@@ -309,6 +330,7 @@ async def test_heartbeats_not_demanded_by_policy(start_mep: StartMep) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/merge-patch+json", "application/json"])
+@pytest.mark.behaviour("M11-3.19", "M11-6.02")
 async def test_heartbeat_is_204_and_moves_the_time_stamp(start_mep: StartMep, clock: Clock, content_type: str) -> None:
     async with start_mep(clock) as mep:
         href = (await mep.service(await mep.app(), livenessInterval=10))["_links"]["liveness"]["href"]
@@ -319,6 +341,7 @@ async def test_heartbeat_is_204_and_moves_the_time_stamp(start_mep: StartMep, cl
     assert stamp == {"seconds": 1_800_000_007, "nanoSeconds": 500_000_000}
 
 
+@pytest.mark.behaviour("M11-3.19", "M11-6.03")
 async def test_heartbeat_answers_200_when_the_platform_wants_another_interval(mep: Mep) -> None:
     href = (await mep.service(await mep.app(), livenessInterval=10))["_links"]["liveness"]["href"]
     policy = {"defaultIntervalS": 60, "minIntervalS": 40, "maxIntervalS": 100}
@@ -329,11 +352,13 @@ async def test_heartbeat_answers_200_when_the_platform_wants_another_interval(me
 
 
 @pytest.mark.parametrize("body", [{"state": "SUSPENDED"}, {"state": "INACTIVE"}, {}, {"state": None}])
+@pytest.mark.behaviour("M11-6.07")
 async def test_heartbeat_with_another_state_is_400(mep: Mep, body: dict[str, Any]) -> None:
     href = (await mep.service(await mep.app(), livenessInterval=10))["_links"]["liveness"]["href"]
     assert (await mep.patch(href, body)).status == 400
 
 
+@pytest.mark.behaviour("M11-6.05")
 async def test_heartbeat_of_an_inactive_service_is_409_until_put_revives_it(mep: Mep) -> None:
     app_id = await mep.app()
     info = await mep.service(app_id, livenessInterval=10)
@@ -344,6 +369,7 @@ async def test_heartbeat_of_an_inactive_service_is_409_until_put_revives_it(mep:
     assert (await mep.patch(href, {"state": "ACTIVE"})).status == 204
 
 
+@pytest.mark.behaviour("M11-3.19")
 async def test_heartbeat_with_an_old_etag_is_412(mep: Mep) -> None:
     href = (await mep.service(await mep.app(), livenessInterval=10))["_links"]["liveness"]["href"]
     assert (await mep.patch(href, {"state": "ACTIVE"}, headers={"If-Match": '"old"'})).status == 412
@@ -351,6 +377,7 @@ async def test_heartbeat_with_an_old_etag_is_412(mep: Mep) -> None:
     assert (await mep.patch(href, {"state": "ACTIVE"}, headers={"If-Match": tag})).status == 204
 
 
+@pytest.mark.behaviour("M11-3.19")
 async def test_heartbeat_without_a_service_is_404(mep: Mep) -> None:
     href = (await mep.service(await mep.app(), livenessInterval=10))["_links"]["liveness"]["href"]
     assert (await mep.delete(href.removesuffix("/liveness"))).status == 204
@@ -358,6 +385,7 @@ async def test_heartbeat_without_a_service_is_404(mep: Mep) -> None:
     assert (await mep.get(href)).status == 404
 
 
+@pytest.mark.behaviour("M11-6.04", "M11-6.06")
 async def test_silence_suspends_and_a_heartbeat_revives(
     start_mep: StartMep, clock: Clock, subscriber: Subscriber
 ) -> None:
@@ -383,6 +411,7 @@ async def test_silence_suspends_and_a_heartbeat_revives(
     ]
 
 
+@pytest.mark.behaviour("M11-6.06")
 async def test_the_running_platform_suspends_by_itself(start_mep: StartMep, subscriber: Subscriber) -> None:
     from mec_adapter.platform.config import HeartbeatPolicy
 
@@ -408,6 +437,7 @@ async def test_put_active_revives_a_suspended_service(start_mep: StartMep, clock
         assert (await mep.get(own)).body["state"] == "ACTIVE"
 
 
+@pytest.mark.behaviour("M11-6.08")
 async def test_services_without_heartbeat_and_inactive_ones_are_never_suspended(
     start_mep: StartMep, clock: Clock
 ) -> None:
@@ -421,6 +451,7 @@ async def test_services_without_heartbeat_and_inactive_ones_are_never_suspended(
     assert states == {"silent": "ACTIVE", "off": "INACTIVE"}
 
 
+@pytest.mark.behaviour("M11-6.06")
 async def test_suspended_services_can_be_hidden_from_lists(start_mep: StartMep, clock: Clock) -> None:
     from mec_adapter.platform.config import HeartbeatPolicy
 
@@ -448,6 +479,7 @@ async def _subscribe(mep: Mep, app_id: str, callback: str, criteria: dict[str, A
     return str(answer.headers["Location"])
 
 
+@pytest.mark.behaviour("M11-3.15", "M11-3.16", "M11-4.13")
 async def test_subscription_life(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     empty = await mep.get(subscriptions_of(app_id))
@@ -462,6 +494,7 @@ async def test_subscription_life(mep: Mep, subscriber: Subscriber) -> None:
     assert (await mep.delete(href)).status == 404
 
 
+@pytest.mark.behaviour("M11-3.16")
 async def test_subscription_of_another_app_is_404(mep: Mep, subscriber: Subscriber) -> None:
     mine, other = await mep.app(), await mep.app()
     name = (await _subscribe(mep, mine, subscriber.url)).rpartition("/")[2]
@@ -490,6 +523,7 @@ async def test_subscription_of_another_app_is_404(mep: Mep, subscriber: Subscrib
         ({"filteringCriteria": {"isLocal": "true"}}, "isLocal"),
     ],
 )
+@pytest.mark.behaviour("M11-4.10")
 async def test_wrong_subscription_is_400(mep: Mep, changes: dict[str, Any], hint: str) -> None:
     body = {
         "subscriptionType": "SerAvailabilityNotificationSubscription",
@@ -501,6 +535,7 @@ async def test_wrong_subscription_is_400(mep: Mep, changes: dict[str, Any], hint
     assert hint in answer.detail
 
 
+@pytest.mark.behaviour("M11-4.11", "M11-4.12")
 async def test_every_change_is_notified_with_its_change_type(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     href = await _subscribe(mep, app_id, subscriber.url)
@@ -538,6 +573,7 @@ async def test_every_change_is_notified_with_its_change_type(mep: Mep, subscribe
         ({}, ["a", "b", "c"]),
     ],
 )
+@pytest.mark.behaviour("M11-4.09")
 async def test_filtering_criteria(
     mep: Mep, subscriber: Subscriber, criteria: dict[str, Any], wanted: list[str]
 ) -> None:
@@ -553,6 +589,7 @@ async def test_filtering_criteria(
     assert [name for name in names if name != "end"] == wanted
 
 
+@pytest.mark.behaviour("M11-4.09")
 async def test_filter_on_not_local_services_matches_none_here(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     await _subscribe(mep, app_id, subscriber.url, {"isLocal": False})
@@ -563,6 +600,7 @@ async def test_filter_on_not_local_services_matches_none_here(mep: Mep, subscrib
     assert [entry["serviceReferences"][0]["serName"] for entry in received] == ["end"]
 
 
+@pytest.mark.behaviour("M11-4.09")
 async def test_filter_by_instance_id(mep: Mep, subscriber: Subscriber) -> None:
     app_id = await mep.app()
     first, second = await mep.service(app_id, serName="a"), await mep.service(app_id, serName="b")

@@ -12,6 +12,7 @@ from mec_adapter.platform.storage import SqliteStore, open_store
 from tests.mec.conftest import Clock, Mep, StartMep, Subscriber, service_info
 
 
+@pytest.mark.behaviour("OTH-9.02")
 async def test_restart_keeps_everything(start_mep: StartMep, tmp_path: Path, subscriber: Subscriber) -> None:
     store = f"sqlite:///{tmp_path}/mep.db"
     async with start_mep(store=store) as mep:
@@ -38,6 +39,7 @@ async def test_restart_keeps_everything(start_mep: StartMep, tmp_path: Path, sub
     assert received[-1]["serviceReferences"][0]["changeType"] == "REMOVED"
 
 
+@pytest.mark.behaviour("OTH-9.02")
 async def test_tokens_outlive_a_restart(start_mep: StartMep, tmp_path: Path) -> None:
     settings = {"store": f"sqlite:///{tmp_path}/mep.db", "insecure_dev": False, "admin_token": "operator-token-12345"}
     operator = {"Authorization": "Bearer operator-token-12345"}
@@ -70,6 +72,7 @@ async def test_silence_while_the_platform_was_down_suspends_nobody(
         assert (await mep.get(own)).body["state"] == "SUSPENDED"
 
 
+@pytest.mark.behaviour("OTH-9.02")
 async def test_answered_changes_are_on_disk_at_once(start_mep: StartMep, tmp_path: Path) -> None:
     path = tmp_path / "mep.db"
     async with start_mep(store=f"sqlite:///{path}") as mep:
@@ -81,6 +84,7 @@ async def test_answered_changes_are_on_disk_at_once(start_mep: StartMep, tmp_pat
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.behaviour("OTH-9.05")
 async def test_change_that_cannot_be_stored_is_503_and_no_notification_goes_out(
     mep: Mep, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
