@@ -120,7 +120,8 @@ class Session:
         if version < sql.SCHEMA_VERSION:
             from cse.storage.migrations import upgrade_postgresql  # takes most of a second to import
 
-            _LOG.warning("storage %s: from schema %d to %d", where, version, sql.SCHEMA_VERSION)
+            level = logging.WARNING if version else logging.INFO
+            _LOG.log(level, "storage %s: from schema %d to %d", where, version, sql.SCHEMA_VERSION)
             self.connection.autocommit = False
             try:
                 upgrade_postgresql(self.connection, version)
