@@ -46,6 +46,12 @@ _REQUESTS: dict[str, dict[str, Any]] = {
     },
 }
 
+_ACTION = {"orc": "cse-in", "evm": 1, "evc": {"optr": 1, "sbjt": "rn", "thld": "x"}, "apv": {"op": 2, "fr": "CAdmin"}}
+_CREATIONS: dict[str, tuple[int, dict[str, Any]]] = {
+    "locationPolicy los 1, 3": (10, {"m2m:lcp": {"los": 3}}),
+    "action ipu": (65, {"m2m:actr": {**_ACTION, "ipu": {"cstr": "x"}}}),
+}
+
 
 @pytest.mark.parametrize("feature", sorted(UNSUPPORTED))
 def test_what_is_unsupported_is_answered_5001_in_words(world: World, feature: str) -> None:
@@ -56,7 +62,11 @@ def test_what_is_unsupported_is_answered_5001_in_words(world: World, feature: st
         with pytest.raises(NotSupported):  # no binding carries it
             Filter({"aq": "x"}, world.cse.registry, world.store)
         return
-    answer = world.retrieve("cse-in", **_REQUESTS[feature])
+    if feature in _CREATIONS:
+        number, content = _CREATIONS[feature]
+        answer = world.create("cse-in", number, content)
+    else:
+        answer = world.retrieve("cse-in", **_REQUESTS[feature])
     assert answer.status is Status.NOT_IMPLEMENTED, answer.content
     assert len(answer.content["m2m:dbg"]) > 20
 

@@ -261,6 +261,7 @@ async def test_the_bytes_that_wait_are_bounded(
     assert sending.counts.waiting < 30
 
 
+@pytest.mark.behaviour("PR-21.01")
 async def test_of_latest_notifications_only_the_newest_waits(sending: Delivery, network: Network) -> None:
     for number in range(10):
         request = Request(Operation.NOTIFY, "x", "/id-in", str(number), content={}, event_category=4)

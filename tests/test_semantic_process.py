@@ -55,6 +55,7 @@ async def test_it_starts_with_the_first_evaluation(evaluator: SemanticProcess) -
     assert evaluator.pid == first
 
 
+@pytest.mark.behaviour("PR-18.10")
 async def test_what_takes_too_long_is_ended_and_the_next_is_served() -> None:
     evaluator = SemanticProcess(time_limit_s=2.0)
     try:
@@ -90,6 +91,7 @@ async def test_it_is_replaced_when_it_dies(evaluator: SemanticProcess) -> None:
     assert (await evaluator.evaluate(match(SENSOR))).content == [True]
 
 
+@pytest.mark.behaviour("PR-18.10")
 async def test_a_document_cannot_make_it_read_files_or_ask_others(evaluator: SemanticProcess, tmp_path: Path) -> None:
     context = tmp_path / "context.json"
     context.write_text('{"@context": {"is": "http://a.example/is"}}')

@@ -101,6 +101,8 @@ def _check_values(request: Request) -> None:
         raise BadRequest("notification targets for the response (rt nu, X-M2M-RTU) go with rt 2 only")
     if request.event_category is not None and request.event_category not in _EVENT_CATEGORIES:
         raise BadRequest("the event category (ec) must be 2, 3, 4 or 100 to 999")
+    if request.delivery_aggregation:
+        raise NotSupported("delivery aggregation (da) is not supported by this CSE: leave it out")
     if request.desired_identifier is not None:
         if request.desired_identifier not in (1, 2):
             raise BadRequest("the desired identifier result type (drt) must be 1 (structured) or 2 (unstructured)")

@@ -57,7 +57,7 @@ def fill(world: World, count: int = 3) -> None:
         world.advance(0)
 
 
-@pytest.mark.behaviour("EB-18.11")
+@pytest.mark.behaviour("EB-18.11", "PR-15.01")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -83,7 +83,7 @@ def test_actions_that_could_never_run(world: World, attributes: dict[str, Any]) 
     assert act(world, **attributes).status is Status.BAD_REQUEST
 
 
-@pytest.mark.behaviour("EB-18.11")
+@pytest.mark.behaviour("EB-18.11", "PR-15.02")
 def test_the_originator_needs_its_rights(world: World) -> None:
     open_subject = world.policy("acp", ["Cother"], 63)
     world.update(SUBJECT, {"m2m:cnt": {"acpi": [open_subject]}}, "Cae")
@@ -97,7 +97,7 @@ def test_action_input_is_not_supported(world: World) -> None:
     assert act(world, ipu={"cstr": "x"}).status is Status.NOT_IMPLEMENTED
 
 
-@pytest.mark.behaviour("EB-18.12")
+@pytest.mark.behaviour("EB-18.12", "PR-15.03")
 def test_once(world: World) -> None:
     assert act(world).status is Status.CREATED
     fill(world, 2)
@@ -108,7 +108,7 @@ def test_once(world: World) -> None:
     assert world.retrieve(ACTION).content["m2m:actr"]["air"]["rsc"] == 2004
 
 
-@pytest.mark.behaviour("EB-18.12")
+@pytest.mark.behaviour("EB-18.12", "PR-15.03")
 def test_off(world: World) -> None:
     act(world, evm=OFF)
     fill(world)
@@ -119,7 +119,7 @@ def test_off(world: World) -> None:
     assert happened(world) == 1
 
 
-@pytest.mark.behaviour("EB-18.12")
+@pytest.mark.behaviour("EB-18.12", "PR-15.03")
 def test_continuous(world: World) -> None:
     assert act(world, evm=CONTINUOUS, ecp=2).content["m2m:actr"]["ecp"] == 2
     fill(world, 6)
@@ -127,7 +127,7 @@ def test_continuous(world: World) -> None:
     assert act(world, rn="second", evm=CONTINUOUS).content["m2m:actr"]["ecp"] == 1000
 
 
-@pytest.mark.behaviour("EB-18.12")
+@pytest.mark.behaviour("EB-18.12", "PR-15.03")
 def test_periodic(world: World) -> None:
     act(world, evm=PERIODIC, ecp=5000)
     fill(world, 5)
@@ -137,6 +137,7 @@ def test_periodic(world: World) -> None:
     assert happened(world) == 2
 
 
+@pytest.mark.behaviour("PR-15.04")
 def test_another_subject(world: World) -> None:
     act(world, sri="cse-in/ae/gate", evc={"optr": 1, "sbjt": "lbl", "thld": ["go"]})
     fill(world)
@@ -146,6 +147,7 @@ def test_another_subject(world: World) -> None:
     assert happened(world) == 1
 
 
+@pytest.mark.behaviour("PR-15.05")
 def test_smaller_priority_comes_first(world: World) -> None:
     for rn, priority in (("late", None), ("second", 2), ("first", 1)):
         primitive = {"op": 3, "fr": "Cae", "pc": {"m2m:cnt": {"lbl": [rn]}}}
@@ -157,7 +159,7 @@ def test_smaller_priority_comes_first(world: World) -> None:
     assert labels == [["first"], ["second"], ["late"]]
 
 
-@pytest.mark.behaviour("EB-18.11", "EB-18.14")
+@pytest.mark.behaviour("EB-18.11", "EB-18.14", "PR-15.06")
 def test_update_checks_and_control(world: World) -> None:
     act(world, evm=PERIODIC, ecp=5000)
     for changes in ({"orc": None}, {"evm": ONCE, "ecp": 7}, {"sri": "cse-in/nothing"}, {"dep": ["cse-in"]}):
@@ -172,7 +174,7 @@ def depend(world: World, rn: str, label: str, sufficient: bool) -> Response:
     return world.create(ACTION, 66, {"m2m:depr": body}, "Cae")
 
 
-@pytest.mark.behaviour("EB-18.14")
+@pytest.mark.behaviour("EB-18.14", "PR-15.07")
 @pytest.mark.parametrize(
     ("dependencies", "runs"),
     [
@@ -198,7 +200,7 @@ def test_dependencies_gate_the_action(world: World, dependencies: list[tuple[str
     assert happened(world) == int(runs)
 
 
-@pytest.mark.behaviour("EB-18.13")
+@pytest.mark.behaviour("EB-18.13", "PR-15.08")
 def test_dependencies_are_checked_and_forgotten(world: World) -> None:
     act(world)
     body = {"evc": {"optr": 1, "sbjt": "lbl", "thld": ["a"]}, "rri": "cse-in/nothing", "sfc": True}

@@ -92,6 +92,7 @@ def test_a_registree_sends_upwards(federation: Federation) -> None:
     assert middle.create("/id-in/cse-in/app/c", 4, body, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("PR-14.05")
 def test_a_non_blocking_request_is_kept_by_the_cse_it_is_for(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle
     infra.ae("Capp", "app")

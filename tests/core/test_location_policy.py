@@ -36,7 +36,7 @@ def contents(world: World) -> list[str]:
     return [one["con"] for one in shown.get("m2m:cin", ()) if "Point" not in one["con"]]
 
 
-@pytest.mark.behaviour("EB-18.04")
+@pytest.mark.behaviour("EB-18.04", "PR-13.03")
 def test_a_policy_brings_and_takes_its_container(world: World) -> None:
     created = make(world, los=2)
     assert created.status is Status.CREATED, created.content
@@ -50,13 +50,14 @@ def test_a_policy_brings_and_takes_its_container(world: World) -> None:
     assert world.retrieve("cse-in/ae/positions", "Cae").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-13.03")
 def test_deleting_the_parent_takes_both(world: World) -> None:
     make(world, los=2)
     assert world.delete("cse-in/ae", "Cae").status is Status.DELETED
     assert world.discover("cse-in", ty=[3, 10]) == []
 
 
-@pytest.mark.behaviour("EB-18.04")
+@pytest.mark.behaviour("EB-18.04", "PR-13.04")
 def test_the_name_of_the_container_must_be_free(world: World) -> None:
     world.container(name="positions")
     assert make(world, los=2).status is Status.BAD_REQUEST
@@ -64,7 +65,7 @@ def test_the_name_of_the_container_must_be_free(world: World) -> None:
     assert world.retrieve("cse-in/ae/lcp", "Cae").status is Status.NOT_FOUND
 
 
-@pytest.mark.behaviour("EB-18.03")
+@pytest.mark.behaviour("EB-18.03", "PR-13.01", "PR-13.02", "PR-13.05")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -89,12 +90,13 @@ def test_what_does_not_fit_the_source_is_4000(world: World, attributes: Any) -> 
     assert make(world, **attributes).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-13.01")
 @pytest.mark.parametrize("attributes", [{"los": 1, "lot": "x", "lor": "http://192.0.2.1"}, {"los": 3}])
 def test_positions_from_elsewhere_are_not_supported(world: World, attributes: Any) -> None:
     assert make(world, **attributes).status is Status.NOT_IMPLEMENTED
 
 
-@pytest.mark.behaviour("EB-18.05")
+@pytest.mark.behaviour("EB-18.05", "PR-13.06")
 @pytest.mark.parametrize(
     ("criterion", "expected"), [(1, ["1", "1"]), (2, ["2"]), (3, ["3", "3", "3"]), (4, ["4", "4"])]
 )
@@ -107,6 +109,7 @@ def test_geofence_events_follow_the_positions(world: World, criterion: int, expe
     assert shown["cni"] == 5 + len(expected)
 
 
+@pytest.mark.behaviour("PR-13.06")
 def test_what_is_no_position_causes_no_event(world: World) -> None:
     make(world, los=2, lit=2, gta=SQUARE, gec=4)
     for content in ("hello", '{"type": "Point"}', '{"type": "Point", "coordinates": ["a", 1]}'):
@@ -114,6 +117,7 @@ def test_what_is_no_position_causes_no_event(world: World) -> None:
     assert world.retrieve("cse-in/ae/positions", "Cae").content["m2m:cnt"]["cni"] == 3
 
 
+@pytest.mark.behaviour("PR-13.02")
 def test_updates_keep_to_the_source(world: World) -> None:
     make(world, los=2)
     for refused in ({"gta": "x"}, {"loi": "x"}, {"los": 1}, {"rlkl": True}, {"lost": "x"}):

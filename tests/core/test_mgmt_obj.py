@@ -29,7 +29,7 @@ def change(world: World, root: str, **attributes: Any) -> Response:
     return world.update(f"{NODE}/obj", {root: attributes})
 
 
-@pytest.mark.behaviour("EB-16.03", "EB-16.04")
+@pytest.mark.behaviour("EB-16.03", "EB-16.04", "PR-08.04")
 def test_the_definition_must_be_that_of_the_root_and_never_changes(world: World) -> None:
     battery = {"btl": 50, "bts": 1}
     assert make(world, "m2m:bat", 1007, **battery).status is Status.BAD_REQUEST
@@ -42,11 +42,13 @@ def test_the_definition_must_be_that_of_the_root_and_never_changes(world: World)
     assert change(world, "m2m:bat", btl=40).content["m2m:bat"]["btl"] == 40
 
 
+@pytest.mark.behaviour("PR-08.04")
 def test_an_object_is_below_a_node_only(world: World) -> None:
     body = {"m2m:bat": {"mgd": 1006, "btl": 1, "bts": 1}}
     assert world.create("cse-in", 13, body).status is Status.INVALID_CHILD_RESOURCE_TYPE
 
 
+@pytest.mark.behaviour("PR-08.08")
 def test_device_information_is_partly_fixed(world: World) -> None:
     fixed = {"man": "m", "mod": "x"}
     assert make(world, "m2m:dvi", 1007, dlb="a|b", dty="t", **fixed).status is Status.CREATED
@@ -55,7 +57,7 @@ def test_device_information_is_partly_fixed(world: World) -> None:
     assert change(world, "m2m:dvi", fwv="2").status is Status.UPDATED
 
 
-@pytest.mark.behaviour("EB-16.05")
+@pytest.mark.behaviour("EB-16.05", "PR-08.09")
 def test_a_capability_is_enabled_or_disabled_not_both(world: World) -> None:
     status = {"acn": "a", "sus": 1}
     base = {"can": "camera", "att": True, "cas": status, "cus": False}
@@ -67,7 +69,7 @@ def test_a_capability_is_enabled_or_disabled_not_both(world: World) -> None:
     assert change(world, "m2m:dvc", ena=False, dis=False).content["m2m:dvc"]["cus"] is False
 
 
-@pytest.mark.behaviour("EB-16.06")
+@pytest.mark.behaviour("EB-16.06", "PR-08.10")
 def test_reboot_flags_tell_subscribers_and_fall_back(world: World) -> None:
     assert make(world, "m2m:rbo", 1009, rbo=True, far=True).status is Status.BAD_REQUEST
     assert make(world, "m2m:rbo", 1009, rbo=True).content["m2m:rbo"]["rbo"] is False
@@ -79,6 +81,7 @@ def test_reboot_flags_tell_subscribers_and_fall_back(world: World) -> None:
     assert event["nev"]["rep"]["m2m:rbo"]["far"] is True
 
 
+@pytest.mark.behaviour("PR-08.05")
 def test_a_firmware_update_shows_as_in_process_until_the_device_reports(world: World) -> None:
     base = {"vr": "1", "fwn": "fw", "url": "http://192.0.2.1/fw", "ud": False}
     assert make(world, "m2m:fwr", 1001, vr="1", ud=False).status is Status.BAD_REQUEST
@@ -88,6 +91,7 @@ def test_a_firmware_update_shows_as_in_process_until_the_device_reports(world: W
     assert change(world, "m2m:fwr", uds=reported, vr="2").content["m2m:fwr"]["uds"] == reported
 
 
+@pytest.mark.behaviour("PR-08.14")
 def test_command_handling_policies_link_to_what_they_consist_of(world: World) -> None:
     policy = make(world, "m2m:cmp", 1011, "policy", cpn="standard", cmlk=LINKS)
     assert policy.status is Status.CREATED, policy.content
@@ -103,6 +107,7 @@ def test_an_object_without_a_table_is_no_specialisation_here(world: World) -> No
             assert world.create(NODE, 13, {root: body}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-08.06")
 def test_software_actions_come_one_at_a_time_and_show_as_in_process(world: World) -> None:
     base = {"vr": "1", "swn": "app", "url": "http://192.0.2.1/app"}
     assert make(world, "m2m:swr", 1002, **{"in": True}, **base).status is Status.BAD_REQUEST
@@ -114,6 +119,7 @@ def test_software_actions_come_one_at_a_time_and_show_as_in_process(world: World
     assert change(world, "m2m:swr", ins=reported).content["m2m:swr"]["ins"] == reported
 
 
+@pytest.mark.behaviour("PR-08.11")
 def test_an_event_log_starts_and_stops(world: World) -> None:
     base = {"lgt": 1, "lgd": "x", "lgst": 3}
     assert make(world, "m2m:evl", 1010, **base).status is Status.CREATED
@@ -122,7 +128,7 @@ def test_an_event_log_starts_and_stops(world: World) -> None:
     assert change(world, "m2m:evl", lgo=True).content["m2m:evl"]["lgst"] == 2
 
 
-@pytest.mark.behaviour("EB-16.07", "EB-16.08")
+@pytest.mark.behaviour("EB-16.07", "EB-16.08", "PR-08.12")
 def test_data_collection_has_a_schedule_or_an_interval(world: World) -> None:
     schedule = [{"sce": ["* * * * * * *"]}]
     assert make(world, "dcfg:datc", 1021, cntp="c", mesc=schedule, meil=5).status is Status.BAD_REQUEST
@@ -132,7 +138,7 @@ def test_data_collection_has_a_schedule_or_an_interval(world: World) -> None:
     assert change(world, "dcfg:datc", meil=5, mesc=None).status is Status.UPDATED
 
 
-@pytest.mark.behaviour("EB-16.07")
+@pytest.mark.behaviour("EB-16.07", "PR-08.13")
 @pytest.mark.parametrize(
     ("credentials", "fits"),
     [
@@ -154,6 +160,7 @@ def test_wifi_credentials_fit_the_encryption(world: World, credentials: Any, fit
     assert fits or created.status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-08.07")
 def test_a_device_is_listed_by_its_area_network(world: World) -> None:
     ids = {}
     for name in ("one", "two"):

@@ -24,7 +24,7 @@ def hosted(world: World, name: str) -> list[str] | None:
     return found
 
 
-@pytest.mark.behaviour("EB-16.01")
+@pytest.mark.behaviour("EB-16.01", "PR-08.01")
 def test_a_node_is_created_read_updated_and_deleted(world: World) -> None:
     node(world, "n1", mgca=["192.0.2.1"])
     assert world.retrieve("cse-in/n1").content["m2m:nod"]["ni"] == "n1"
@@ -36,7 +36,7 @@ def test_a_node_is_created_read_updated_and_deleted(world: World) -> None:
     assert world.delete("cse-in/n1").status is Status.DELETED
 
 
-@pytest.mark.behaviour("EB-16.02")
+@pytest.mark.behaviour("EB-16.02", "PR-08.02")
 @pytest.mark.parametrize("form", ["{ri}", "cse-in/n1", "/id-in/{ri}", "/id-in/cse-in/n1"])
 def test_an_ae_enters_and_leaves_the_list_of_its_node(world: World, form: str) -> None:
     ri = node(world, "n1")
@@ -49,7 +49,7 @@ def test_an_ae_enters_and_leaves_the_list_of_its_node(world: World, form: str) -
     assert hosted(world, "n1") is None
 
 
-@pytest.mark.behaviour("EB-16.02")
+@pytest.mark.behaviour("EB-16.02", "PR-08.02")
 def test_an_ae_moves_to_another_node(world: World) -> None:
     first, second = node(world, "n1"), node(world, "n2")
     world.ae(nl=first)
@@ -57,7 +57,7 @@ def test_an_ae_moves_to_another_node(world: World) -> None:
     assert (hosted(world, "n1"), hosted(world, "n2")) == (None, ["Cae"])
 
 
-@pytest.mark.behaviour("EB-16.02")
+@pytest.mark.behaviour("EB-16.02", "PR-08.03")
 @pytest.mark.parametrize("form", ["{ri}", "cse-in/n1"])
 def test_deleting_a_node_ends_the_links_to_it(world: World, form: str) -> None:
     world.ae(nl=form.format(ri=node(world, "n1")))

@@ -150,12 +150,13 @@ def test_unknown_response_type_is_4000(ready: World, kind: int) -> None:
     assert ready.retrieve("cse-in/ae/cnt", "Cae", response_type=kind).status is Status.BAD_REQUEST
 
 
-@pytest.mark.behaviour("EB-13.06")
+@pytest.mark.behaviour("EB-13.06", "PR-14.01")
 def test_requests_cannot_be_made_by_hand(ready: World) -> None:
     answer = ready.create("cse-in", 17, {"m2m:req": {}})
     assert answer.status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("PR-14.02")
 def test_only_the_originator_sees_its_request(ready: World) -> None:
     ready.ae("Cother", "other")
     address = acknowledged(ready)
@@ -163,7 +164,7 @@ def test_only_the_originator_sees_its_request(ready: World) -> None:
     assert ready.retrieve("cse-in/ae/cnt", "Cstranger", response_type=1).status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
-@pytest.mark.behaviour("EB-13.07")
+@pytest.mark.behaviour("EB-13.07", "PR-14.03")
 def test_deleting_a_pending_request_is_5220(ready: World) -> None:
     address = acknowledged(ready, execution_time=5_000)
     assert ready.delete(address, "Cae").status is Status.UNABLE_TO_RECALL_REQUEST
@@ -172,6 +173,18 @@ def test_deleting_a_pending_request_is_5220(ready: World) -> None:
     assert ready.retrieve(address, "Cae").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-14.02")
+def test_of_a_kept_request_only_its_policies_can_change(ready: World) -> None:
+    address = acknowledged(ready)
+    assert ready.update(address, {"m2m:req": {"lbl": ["x"]}}, "Cae").status is Status.BAD_REQUEST
+    assert ready.update(address, {"m2m:req": {"rs": 1}}, "Cae").status is Status.BAD_REQUEST
+    ready.ae("Cother", "other")
+    policies = [ready.policy("shared", ["Cae", "Cother"], 2)]
+    changed = ready.update(address, {"m2m:req": {"acpi": policies}}, "Cae")
+    assert changed.status is Status.UPDATED, changed.content
+
+
+@pytest.mark.behaviour("PR-14.06")
 def test_a_request_resource_is_addressed_blocking_only(ready: World) -> None:
     address = acknowledged(ready)
     assert ready.retrieve(address, "Cae", response_type=1).status is Status.BAD_REQUEST
@@ -250,6 +263,7 @@ def test_a_blocking_request_cannot_be_held_for_ever(ready: World) -> None:
     assert answer.status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-14.07")
 def test_a_pending_request_survives_a_restart(ready: World, make_world: Callable[..., World]) -> None:
     address = acknowledged(
         ready, Operation.CREATE, resource_type=4, content={"m2m:cin": {"con": "kept"}}, execution_time=5_000
@@ -261,6 +275,7 @@ def test_a_pending_request_survives_a_restart(ready: World, make_world: Callable
     assert result(again, address)["ors"]["rsc"] == 2001
 
 
+@pytest.mark.behaviour("PR-14.04")
 def test_a_fan_out_may_be_asked_for_later(ready: World) -> None:
     ready.create("cse-in/ae", 9, {"m2m:grp": {"rn": "g", "mnm": 2, "mid": ["cse-in/ae/cnt"]}}, "Cae")
     address = acknowledged(ready, to="cse-in/ae/g/fopt")

@@ -190,7 +190,7 @@ def test_outside_of_the_schedule_nothing_is_sent(world: World) -> None:
     assert batches(world) == [["b"]]
 
 
-@pytest.mark.behaviour("EB-11.22")
+@pytest.mark.behaviour("EB-11.22", "PR-21.03")
 def test_immediate_notifications_ignore_the_schedule(world: World) -> None:
     subscribe(world, nec=2)
     _schedule(world, "* * 13 * * * *")

@@ -17,12 +17,14 @@ def made(world: World, to: str, ty: int, root: str, **attributes: Any) -> Status
     return world.create(to, ty, {root: attributes}).status
 
 
+@pytest.mark.behaviour("PR-19.07")
 def test_app_rules_hold_patterns_of_app_ids(world: World) -> None:
     assert made(world, "cse-in", 19, "m2m:asar", rn="r", aai=["*", "Rcompany*", "Nx"]) is Status.CREATED
     assert made(world, "cse-in", 19, "m2m:asar", aai=["company"]) is Status.BAD_REQUEST
     assert world.update("cse-in/r", {"m2m:asar": {"aai": ["x"]}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-19.08")
 def test_rules_of_a_subscribed_node_need_its_cse(world: World) -> None:
     assert made(world, "cse-in", 11, "m2m:mssp", rn="p") is Status.CREATED
     assert made(world, "cse-in/p", 20, "m2m:svsn", ni="n", rlk=["cse-in/r"]) is Status.BAD_REQUEST
@@ -31,6 +33,7 @@ def test_rules_of_a_subscribed_node_need_its_cse(world: World) -> None:
     assert world.update("cse-in/p/n", {"m2m:svsn": {"rlk": ["cse-in/r"]}}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-19.15")
 @pytest.mark.parametrize("number", [7, 11, 19, 20, 21, 22, 43, 44])
 def test_types_of_the_infrastructure_exist_at_an_in_cse_only(make_world: Any, number: int) -> None:
     world = make_world(cse_type=CseType.MN)
@@ -38,6 +41,7 @@ def test_types_of_the_infrastructure_exist_at_an_in_cse_only(make_world: Any, nu
     assert created.status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("PR-19.05")
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
@@ -54,6 +58,7 @@ def test_events_to_count_must_be_able_to_happen(world: World, attributes: Any, e
     assert made(world, "cse-in/c", 7, "m2m:evcg", **attributes) is expected
 
 
+@pytest.mark.behaviour("PR-19.06")
 def test_the_cse_names_events_and_collections(world: World) -> None:
     made(world, "cse-in", 22, "m2m:stcg", rn="c")
     event = world.create("cse-in/c", 7, {"m2m:evcg": {"evt": 1}}).content["m2m:evcg"]
@@ -75,6 +80,7 @@ def test_dynamic_authorization_needs_a_point_of_access(world: World) -> None:
         assert made(world, "cse-in", 34, "m2m:dac", **bad) is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-19.03")
 def test_a_session_needs_the_capability_and_is_fixed_while_online(world: World) -> None:
     world.ae()
     description = {"sdc": ["v=0"]}
@@ -89,11 +95,12 @@ def test_a_session_needs_the_capability_and_is_fixed_while_online(world: World) 
     assert world.update("cse-in/ae/s", {"m2m:mms": {"sst": 1}}).status is Status.UPDATED
 
 
-@pytest.mark.behaviour("EB-5.16")
+@pytest.mark.behaviour("EB-5.16", "PR-19.02")
 def test_contact_lists_are_not_written_by_request(world: World) -> None:
     assert made(world, "cse-in", 43, "m2m:alst") is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("PR-19.10")
 def test_an_ontology_is_an_address_or_base64(world: World) -> None:
     assert made(world, "cse-in", 38, "m2m:ontr", rn="o") is Status.CREATED
     text = base64.b64encode(b"<rdf/>").decode()
@@ -104,3 +111,11 @@ def test_an_ontology_is_an_address_or_base64(world: World) -> None:
     assert world.update("cse-in/o/a", {"m2m:ont": {"soe": "DELETE WHERE {}"}}).status is Status.NOT_IMPLEMENTED
     assert world.update("cse-in/o/smv", {"m2m:smv": {}}).status is Status.BAD_REQUEST
     assert world.retrieve("cse-in/o/smv").status is Status.OPERATION_NOT_ALLOWED
+
+
+@pytest.mark.behaviour("PR-19.14")
+def test_a_background_data_transfer_is_kept(world: World) -> None:
+    body = {"rn": "b", "vpn": 1000, "non": 5, "dtw": "* * 2 * * * *"}
+    assert made(world, "cse-in", 49, "m2m:bdt", **body) is Status.CREATED
+    assert world.update("cse-in/b", {"m2m:bdt": {"non": 6}}).status is Status.UPDATED
+    assert world.retrieve("cse-in/b").content["m2m:bdt"]["non"] == 6

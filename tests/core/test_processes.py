@@ -77,12 +77,14 @@ def build(world: World) -> None:
     assert configured.status is Status.UPDATED, configured.content
 
 
+@pytest.mark.behaviour("PR-16.01")
 def test_a_process_begins_disabled(world: World) -> None:
     made = world.retrieve(PROCESS).content["m2m:prmr"]
     assert (made["prst"], made["prct"]) == (DISABLED, DISABLE)
     assert world.create("cse-in/ae", 63, {"m2m:prmr": {"prst": 2}}, "Cae").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-16.02")
 def test_the_way_of_a_process(world: World) -> None:
     build(world)
     assert change(world, prct=ENABLE).status is Status.UPDATED
@@ -104,6 +106,7 @@ def test_the_way_of_a_process(world: World) -> None:
     assert now(world) == (DISABLED, [])
 
 
+@pytest.mark.behaviour("PR-16.02")
 def test_end_conditions_complete_it(world: World) -> None:
     build(world)
     say(world, "start")
@@ -113,6 +116,7 @@ def test_end_conditions_complete_it(world: World) -> None:
     assert now(world) == (COMPLETED, [])
 
 
+@pytest.mark.behaviour("PR-16.03")
 def test_a_paused_process_stands_still(world: World) -> None:
     build(world)
     say(world, "start")
@@ -124,12 +128,14 @@ def test_a_paused_process_stands_still(world: World) -> None:
     assert now(world) == (COMPLETED, [])
 
 
+@pytest.mark.behaviour("PR-16.03")
 @pytest.mark.parametrize("control", [DISABLE, PAUSE, REACTIVATE])
 def test_a_disabled_process_can_only_be_enabled(world: World, control: int) -> None:
     build(world)
     assert change(world, prct=control).status is Status.OPERATION_NOT_ALLOWED
 
 
+@pytest.mark.behaviour("PR-16.03")
 @pytest.mark.parametrize("control", [ENABLE, REACTIVATE])
 def test_an_activated_process_can_be_paused_or_disabled(world: World, control: int) -> None:
     build(world)
@@ -139,6 +145,7 @@ def test_an_activated_process_can_be_paused_or_disabled(world: World, control: i
     assert change(world, prct=DISABLE).status is Status.UPDATED
 
 
+@pytest.mark.behaviour("PR-16.04")
 def test_configuration_needs_a_disabled_process(world: World) -> None:
     build(world)
     change(world, prct=ENABLE)
@@ -152,6 +159,7 @@ def test_configuration_needs_a_disabled_process(world: World) -> None:
     assert world.delete(f"{PROCESS}/one", "Cae").status is Status.DELETED
 
 
+@pytest.mark.behaviour("PR-16.05")
 def test_references_must_fit(world: World) -> None:
     build(world)
     wrong = Status.INVALID_PROCESS_CONFIGURATION
@@ -162,10 +170,12 @@ def test_references_must_fit(world: World) -> None:
     assert world.update(f"{PROCESS}/one", {"m2m:stte": {"stac": SUBJECT}}, "Cae").status is wrong
 
 
+@pytest.mark.behaviour("PR-16.05")
 def test_a_process_without_initial_state_is_not_enabled(world: World) -> None:
     assert change(world, prct=ENABLE).status is Status.INVALID_PROCESS_CONFIGURATION
 
 
+@pytest.mark.behaviour("PR-16.06")
 def test_the_action_of_a_state_runs_when_it_is_entered(world: World) -> None:
     build(world)
     action = {

@@ -318,7 +318,7 @@ def test_partial_retrieve(world: World) -> None:
     assert world.retrieve(f"{path}#mni").content == {"m2m:cnt": {"mni": 3}}
 
 
-@pytest.mark.behaviour("EB-13.10")
+@pytest.mark.behaviour("EB-13.10", "PR-21.02")
 @pytest.mark.parametrize(
     ("field", "value", "status"),
     [
@@ -336,6 +336,12 @@ def test_partial_retrieve(world: World) -> None:
 )
 def test_request_parameters_out_of_range(world: World, field: str, value: Any, status: Status) -> None:
     assert world.retrieve("cse-in", **{field: value}).status is status
+
+
+@pytest.mark.behaviour("PR-21.02")
+@pytest.mark.parametrize("category", [2, 3, 4, 100, 999])
+def test_event_categories_of_policies_are_taken(world: World, category: int) -> None:
+    assert world.retrieve("cse-in", event_category=category).status is Status.OK
 
 
 def test_no_response_type_answers_nothing_but_acts(world: World) -> None:

@@ -35,7 +35,7 @@ def test_a_descriptor_is_kept(world: World, form: int, text: str) -> None:
     assert "svd" not in shown
 
 
-@pytest.mark.behaviour("EB-18.08")
+@pytest.mark.behaviour("EB-18.08", "PR-18.01")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -52,7 +52,7 @@ def test_a_wrong_descriptor_is_4000(world: World, attributes: dict[str, Any]) ->
     assert descriptor(world, **attributes).status is Status.BAD_REQUEST
 
 
-@pytest.mark.behaviour("EB-18.08")
+@pytest.mark.behaviour("EB-18.08", "PR-18.01", "PR-18.02")
 def test_an_update_is_checked_against_what_is_kept(world: World) -> None:
     descriptor(world)
     for changes in ({"dsp": BROKEN}, {"dcrp": 7}, {"dcrp": 1}, {"soe": "X", "dsp": RDF}, {"dsp": None}):

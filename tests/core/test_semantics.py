@@ -44,10 +44,11 @@ def _tree(world: World) -> None:
 
 
 class TestDiscovery:
-    @pytest.mark.behaviour("EB-18.10")
+    @pytest.mark.behaviour("EB-18.10", "PR-18.06")
     def test_it_finds_the_resources_whose_descriptors_match(self, world: World) -> None:
         assert world.discover("cse-in/ae", "Cae", smf=[SENSORS]) == ["cse-in/ae/a", "cse-in/ae/c"]
 
+    @pytest.mark.behaviour("PR-18.06")
     def test_without_filter_usage_and_with_sqi_false_it_is_a_discovery(self, world: World) -> None:
         for extra in ({}, {"semantic_query": False}):
             answer = world.retrieve("cse-in/ae", "Cae", filter={"smf": [SENSORS]}, **extra)
@@ -82,6 +83,7 @@ class TestDiscovery:
         assert world.delete("cse-in/ae/a", "Cae", filter=criteria).status is Status.NOT_IMPLEMENTED
         assert world.retrieve("cse-in/ae/a", "Cae").status is Status.OK
 
+    @pytest.mark.behaviour("PR-18.07")
     def test_related_descriptors_are_read_together(self, world: World) -> None:
         both = "SELECT ?x WHERE { ?x a <http://onto.example/#Sensor> . ?y a <http://onto.example/#Actuator> }"
         assert world.discover("cse-in/ae", "Cae", smf=[both]) == []
@@ -90,7 +92,7 @@ class TestDiscovery:
 
 
 class TestQuery:
-    @pytest.mark.behaviour("EB-18.10")
+    @pytest.mark.behaviour("EB-18.10", "PR-18.05")
     def test_it_answers_over_all_descriptors_below_the_target(self, world: World) -> None:
         answer = query(world, "cse-in/ae")
         assert answer.status is Status.OK
@@ -98,6 +100,7 @@ class TestQuery:
         assert "things.example/c" in answer.content["m2m:qres"]
         assert "things.example/b" not in answer.content["m2m:qres"]
 
+    @pytest.mark.behaviour("PR-18.05")
     def test_it_answers_over_one_descriptor(self, world: World) -> None:
         result = query(world, "cse-in/ae/a/d").content["m2m:qres"]
         assert "things.example/a" in result
@@ -110,6 +113,7 @@ class TestQuery:
     def test_wrong_sparql_is_4143(self, world: World) -> None:
         assert query(world, "cse-in/ae", "nonsense").status is Status.INVALID_SPARQL_QUERY
 
+    @pytest.mark.behaviour("PR-18.10")
     @pytest.mark.parametrize(
         "text",
         [
@@ -133,6 +137,7 @@ class TestQuery:
         answer = world.retrieve("cse-in/ae", "Cae", semantic_query=False, result_content=10, filter={"smf": [SENSORS]})
         assert answer.status is Status.BAD_REQUEST
 
+    @pytest.mark.behaviour("PR-18.10")
     def test_what_covers_too_much_is_4137(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(semantics, "MOST_DESCRIPTORS", 2)
         assert query(world, "cse-in/ae").status is Status.DISCOVERY_LIMIT_EXCEEDED
@@ -152,6 +157,7 @@ class TestAccess:
         for name in "ac":
             assert world.update(f"cse-in/ae/{name}", {"m2m:cnt": {"acpi": [policy]}}, "Cae").status is Status.UPDATED
 
+    @pytest.mark.behaviour("PR-18.08")
     def test_a_query_leaves_out_descriptors_without_retrieve(self, world: World) -> None:
         assert "things.example" not in query(world, "cse-in/ae", originator="Cother").content["m2m:qres"]
         policy = world.policy("one", ["Cother"], 2)
@@ -160,6 +166,7 @@ class TestAccess:
         assert "things.example/a" in result
         assert "things.example/c" not in result
 
+    @pytest.mark.behaviour("PR-18.08")
     def test_a_discovery_does_not_tell_by_what_it_finds(self, world: World) -> None:
         assert world.discover("cse-in/ae", "Cother", smf=[SENSORS]) == []
         world.update("cse-in/ae/a/d", {"m2m:smd": {"acpi": [world.policy("one", ["Cother"], 2)]}}, "Cae")
@@ -172,6 +179,7 @@ class TestAccess:
         world.update("cse-in/ae/c", {"m2m:cnt": {"acpi": [world.policy("nodisc", ["Cother"], 2)]}}, ADMIN)
         assert world.discover("cse-in/ae", "Cother", smf=[SENSORS]) == ["cse-in/ae/a"]
 
+    @pytest.mark.behaviour("PR-18.08")
     def test_a_relation_leads_to_readable_descriptors_only(self, world: World) -> None:
         world.update("cse-in/ae/a/d", {"m2m:smd": {"rels": ["cse-in/ae/c/d"]}}, "Cae")
         world.update("cse-in/ae/a/d", {"m2m:smd": {"acpi": [world.policy("one", ["Cother"], 2)]}}, "Cae")
@@ -207,6 +215,7 @@ class TestGroup:
 
 
 class TestUpdate:
+    @pytest.mark.behaviour("PR-18.02")
     def test_a_sparql_update_changes_the_descriptor(self, world: World) -> None:
         soe = "INSERT { ?x <http://onto.example/#unit> 'K' } WHERE { ?x a <http://onto.example/#Sensor> }"
         answer = world.update("cse-in/ae/a/d", {"m2m:smd": {"soe": soe}}, "Cae")
@@ -217,6 +226,7 @@ class TestUpdate:
         assert '"K"' in b64decode(shown["dsp"]).decode()
         assert world.discover("cse-in/ae", "Cae", smf=["ASK { ?x <http://onto.example/#unit> 'K' }"]) == ["cse-in/ae/a"]
 
+    @pytest.mark.behaviour("PR-18.03")
     @pytest.mark.parametrize(
         ("soe", "expected"),
         [
@@ -247,6 +257,7 @@ class TestUpdate:
         assert "Actuator" in text
         assert '"K"' in text
 
+    @pytest.mark.behaviour("PR-19.10")
     def test_an_ontology_is_updated_too(self, world: World) -> None:
         world.create("cse-in", 38, {"m2m:ontr": {"rn": "r"}})
         world.create("cse-in/r", 39, {"m2m:ont": {"rn": "o", "ontf": 5, "ontc": b64(ONTOLOGY)}})
@@ -266,16 +277,19 @@ class TestValidation:
         body = {"rn": "o", "ontf": 5, "ontc": b64(ONTOLOGY), "acpi": [policy]}
         assert world.create("cse-in/r", 39, {"m2m:ont": body}).status is Status.CREATED
 
+    @pytest.mark.behaviour("PR-18.01")
     def test_text_that_is_not_of_its_form_is_4000(self, world: World) -> None:
         assert describe(world, "cse-in/ae", b64("no turtle")).status is Status.BAD_REQUEST
         assert world.update("cse-in/ae/a/d", {"m2m:smd": {"dsp": b64("no")}}, "Cae").status is Status.BAD_REQUEST
 
+    @pytest.mark.behaviour("PR-18.04")
     def test_what_the_ontology_declares_is_valid(self, world: World) -> None:
         text = thing("v", more="; o:unit 'K' ; <http://other.example/#p> 1 ")
         made = describe(world, "cse-in/ae", text, vlde=True, **{"or": "cse-in/r/o"})
         assert made.status is Status.CREATED, made.content
         assert made.content["m2m:smd"]["svd"] is True
 
+    @pytest.mark.behaviour("PR-18.04")
     def test_what_it_does_not_declare_is_4120(self, world: World) -> None:
         reference = {"or": "cse-in/r/o"}
         answer = describe(world, "cse-in/ae", thing("v", "Actuator"), vlde=True, **reference)
@@ -284,11 +298,13 @@ class TestValidation:
         assert describe(world, "cse-in/ae", thing("v", "Actuator"), **reference).status is Status.CREATED
         assert world.update("cse-in/ae/d", {"m2m:smd": {"vlde": True}}, "Cae").status is Status.INVALID_SEMANTICS
 
+    @pytest.mark.behaviour("PR-18.04")
     @pytest.mark.parametrize("reference", ["cse-in/r/none", "cse-in/ae", "http://127.0.0.1:1/ontology"])
     def test_an_ontology_that_cannot_be_had_is_4118(self, world: World, reference: str) -> None:
         answer = describe(world, "cse-in/ae", thing("v"), vlde=True, **{"or": reference})
         assert answer.status is Status.ONTOLOGY_NOT_AVAILABLE
 
+    @pytest.mark.behaviour("PR-18.04")
     def test_a_relation_that_cannot_be_had_is_4119(self, world: World) -> None:
         answer = describe(world, "cse-in/ae", thing("v"), vlde=True, rels=["cse-in/ae/x/d"], **{"or": "cse-in/r/o"})
         assert answer.status is Status.LINKED_SEMANTICS_NOT_AVAILABLE
@@ -299,6 +315,7 @@ class TestValidation:
         assert world.update("cse-in/ae/d", {"m2m:smd": {"vlde": False}}, "Cae").content["m2m:smd"]["svd"] is False
         assert "svd" not in world.update("cse-in/ae/d", {"m2m:smd": {"vlde": None}}, "Cae").content["m2m:smd"]
 
+    @pytest.mark.behaviour("PR-18.09")
     def test_a_repository_validates_on_request(self, world: World) -> None:
         smd = {"dcrp": 5, "dsp": thing("v")}
         assert world.update("cse-in/r/smv", {"m2m:smd": smd}).status is Status.UPDATED

@@ -39,7 +39,7 @@ def beacons(world: World) -> list[dict[str, Any]]:
     return told
 
 
-@pytest.mark.behaviour("EB-18.15")
+@pytest.mark.behaviour("EB-18.15", "PR-17.01")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -56,14 +56,14 @@ def test_what_does_not_go_together(world: World, attributes: dict[str, Any]) -> 
     assert beacon(world, **attributes).status is Status.BAD_REQUEST
 
 
-@pytest.mark.behaviour("EB-18.15")
+@pytest.mark.behaviour("EB-18.15", "PR-17.01")
 def test_defaults(world: World) -> None:
     made = beacon(world).content["m2m:tsb"]
     assert (made["bcnc"], made["bcni"]) == (1, "PT1H")
     assert beacon(world, rn="other", bcnc=2, bcnr="Cae").content["m2m:tsb"]["bcnt"] == "PT1M"
 
 
-@pytest.mark.behaviour("EB-18.16")
+@pytest.mark.behaviour("EB-18.16", "PR-17.02")
 def test_periodic_beacons(world: World) -> None:
     ri = beacon(world, bcnc=1, bcni="PT10S").content["m2m:tsb"]["ri"]
     world.advance(9)
@@ -83,6 +83,7 @@ def test_periodic_beacons(world: World) -> None:
     assert beacons(world) == []
 
 
+@pytest.mark.behaviour("PR-17.03")
 def test_loss_of_synchronisation(world: World) -> None:
     beacon(world, bcnc=2, bcnt="PT5S", bcnr="Cae")
     world.retrieve("cse-in/ae", "Cae", originating_time=format_timestamp(world.now - 4))
@@ -93,6 +94,7 @@ def test_loss_of_synchronisation(world: World) -> None:
     assert len(beacons(world)) == 1
 
 
+@pytest.mark.behaviour("PR-17.01")
 def test_update_of_the_criteria(world: World) -> None:
     beacon(world, bcnc=2, bcnt="PT5S", bcnr="Cae")
     assert world.update(BEACON, {"m2m:tsb": {"bcni": "PT5S"}}, "Cae").status is Status.BAD_REQUEST
