@@ -55,6 +55,7 @@ def types(
 def describe_capabilities(registry: Registry) -> dict[str, Any]:
     """Everything the CSE can do with resources, and what it refuses with 5001, as JSON has it."""
     from cse.resources.registry import read_table
+    from mec_adapter.platform.unsupported import UNSUPPORTED as MEC_UNSUPPORTED
 
     rows = {row["ty"]: row["long"] for row in read_table("attributes.json")["resourceTypes"]}
     missing = sorted(number for number in rows if registry.get(number) is None)
@@ -65,6 +66,7 @@ def describe_capabilities(registry: Registry) -> dict[str, Any]:
             "features": UNSUPPORTED,
         },
         "optional": OPTIONAL,
+        "mec": {"unsupported": list(MEC_UNSUPPORTED)},
     }
 
 
