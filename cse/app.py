@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from cse.admission import Admission, AdmissionLimits
 from cse.bindings.coap import BindError as CoapBindError
 from cse.bindings.coap import CoapLimits, CoapServer
 from cse.bindings.coap_blockwise import BlockLimits
@@ -104,6 +105,7 @@ class Cse:
         self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard, self._keeps)
         self.dialects = Dialects(config.name)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
+        self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
         self._timer_wake = asyncio.Event()
@@ -331,7 +333,8 @@ class Cse:
 
     async def enter(self, request: Request) -> Response:
         """Serve a request that came in over a binding; ``lenient`` mends the forms of older clients first."""
-        return await self.serve(self.dialects.mend(request) if self.config.profile == "lenient" else request)
+        with self.admission.admit(request):
+            return await self.serve(self.dialects.mend(request) if self.config.profile == "lenient" else request)
 
     @property
     def watches(self) -> Watches:

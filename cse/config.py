@@ -97,6 +97,9 @@ class CseConfig(BaseSettings):
     request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
     registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
     max_body_bytes: int = Field(1 << 16, ge=1024, le=1 << 20, description="largest request body")
+    rate_per_s: float = Field(
+        1000.0, ge=0, description="requests a second of one entity with credential, or one address; 0: any number"
+    )
     outbound: _Texts = Field(
         (),
         description="where notifications and forwarded requests may go besides public addresses: loopback, private, "

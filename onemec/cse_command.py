@@ -85,6 +85,9 @@ def cse(
     ] = None,
     admin: Annotated[list[str] | None, typer.Option(help="Originator with full access (repeat).")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="AE-ID pattern that may register (repeat).")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second of one entity or address (0: any number).")
+    ] = None,
     outbound: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,6 +137,7 @@ def cse(
         "profile": profile,
         "admin": tuple(admin) if admin else None,
         "allowed_originators": tuple(allow) if allow else None,
+        "rate_per_s": rate,
         "outbound": tuple(outbound) if outbound else None,
         "insecure_dev": insecure_dev,
         "log_level": log_level,

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from cse.bindings.coap_blockwise import LARGEST_BLOCK_BYTES, BlockLimits, Blockwise, has_blocks, overloaded
 from cse.bindings.coap_client import CoapSender
 from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, encode_response, reply_style
+from cse.bindings.coap_echo import EchoGate, EchoLimits
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
 from cse.bindings.coap_message import Message
 from cse.bindings.dtls import DtlsEndpoint, DtlsError, DtlsSecrets
-from cse.onem2m.errors import CseError, InternalServerError
+from cse.onem2m.errors import CseError, InternalServerError, Overloaded
 from cse.onem2m.primitives import Request
 from cse.ports import Serve
 
@@ -37,12 +38,14 @@ class CoapLimits:
         stop_after_s: how long ``stop`` waits for them.
         blocks: bounds of block transfers.
         exchanges: times and bounds of the message layer.
+        echo: who must prove to be at its address before it gets large answers; nobody with DTLS, which proves it.
     """
 
     in_flight: int = 512
     stop_after_s: float = 2.0
     blocks: BlockLimits = field(default_factory=BlockLimits)
     exchanges: ExchangeLimits = field(default_factory=ExchangeLimits)
+    echo: EchoLimits = field(default_factory=EchoLimits)
 
 
 class CoapServer:
@@ -75,6 +78,7 @@ class CoapServer:
         self._dtls = dtls
         self._secured: DtlsEndpoint | None = None
         self._blocks = Blockwise(self._limits.blocks)
+        self._echo = EchoGate(self._limits.echo)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.DatagramTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,10 +130,11 @@ class CoapServer:
 
     def _on_request(self, exchange: Exchange) -> None:
         message = exchange.message
+        exchange.proven = self._dtls is not None or self._echo.hear(exchange.peer, message, self._now())
         if has_blocks(message) or len(message.payload) > self._limits.blocks.body_bytes:
             whole, answer = self._blocks.take(exchange.peer, message, self._now())
             if whole is None:
-                exchange.respond(answer)
+                self._respond(exchange, answer)
                 return
             message = whole
         style = reply_style(message, lenient=self._lenient)
@@ -142,7 +147,7 @@ class CoapServer:
             self._answer(exchange, self._failure(style))
             return
         if len(self._tasks) >= self._limits.in_flight:
-            exchange.respond(overloaded("too many requests at a time: try again later"))
+            self._respond(exchange, overloaded("too many requests at a time: try again later"))
             return
         request.peer_address = exchange.peer[0]
         if ":" in request.peer_address:
@@ -156,8 +161,7 @@ class CoapServer:
 
     async def _work(self, exchange: Exchange, request: Request, style: ReplyStyle) -> None:
         try:
-            response = await self._serve(request)
-            answer = encode_response(response, style, request.operation)
+            answer = await self._answer_of(request, style)
         except Exception:
             answer = self._failure(style)
         finally:
@@ -166,6 +170,16 @@ class CoapServer:
             self._tasks.discard(task)
         self._answer(exchange, answer)
 
+    async def _answer_of(self, request: Request, style: ReplyStyle) -> Message | None:
+        try:
+            response = await self._serve(request)
+        except Overloaded as error:
+            return overloaded(error.debug)
+        except CseError as error:
+            error.request_id = error.request_id or style.request_id
+            return encode_error(error, style)
+        return encode_response(response, style, request.operation)
+
     def _failure(self, style: ReplyStyle) -> Message:
         _log.exception("request %s over CoAP failed", style.request_id)
         return encode_error(InternalServerError("the CSE failed on this request; its log says why"), style)
@@ -173,6 +187,11 @@ class CoapServer:
     def _answer(self, exchange: Exchange, answer: Message | None) -> None:
         if answer is not None and (len(answer.payload) > LARGEST_BLOCK_BYTES or has_blocks(exchange.message)):
             answer = self._blocks.give(exchange.peer, exchange.message, answer, self._now())
+        self._respond(exchange, answer)
+
+    def _respond(self, exchange: Exchange, answer: Message | None) -> None:
+        if answer is not None and not exchange.proven:
+            answer = self._echo.shorten(exchange, answer, self._now())
         exchange.respond(answer)
 
     def _now(self) -> float:

@@ -15,6 +15,7 @@ from cse.bindings.coap_codes import NEW_NUMBERS, Numbering
 from cse.bindings.coap_message import (
     BLOCK1,
     BLOCK2,
+    ECHO,
     SIZE1,
     Block,
     Message,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import aiocoap
 
 _PORT = 5683
-_CONTINUE = code("2.31")
+_CONTINUE, _UNAUTHORISED = code("2.31"), code("4.01")
 _SUCCESS = range(2 << 5, 3 << 5)
 _ACK_TIMEOUT_S = 2.0
 _ACK_RANDOM_FACTOR = 1.5
@@ -154,6 +155,14 @@ class _Transfer:
         self._reply_bytes = _NOTIFICATION_REPLY_BYTES if send.exact_url else _MCC_REPLY_BYTES
 
     async def _once(self, message: Message) -> Message:
+        answer = await self._exchange(message)
+        echo = answer.option(ECHO)
+        if answer.code == _UNAUTHORISED and echo is not None and message.option(ECHO) is None:
+            # The receiver wants to see that this address is not forged (RFC 9175 clause 2.3).
+            answer = await self._exchange(replace(message, options=[*message.options, (ECHO, echo)]))
+        return answer
+
+    async def _exchange(self, message: Message) -> Message:
         sent = _to_aiocoap(message, self._parts, self._address, self._timeout_s)
         answer = await self._context.request(sent, handle_blockwise=False).response
         return _from_aiocoap(answer)

@@ -50,11 +50,17 @@ class Exchange:
         message: the request.
         peer: the endpoint that sent it.
         key: what its copies have in common.
+        size_bytes: of its datagram.
+        proven: the peer is known to be at its address.
     """
 
-    __slots__ = ("_acknowledged", "_endpoint", "key", "message", "peer")
+    __slots__ = ("_acknowledged", "_endpoint", "key", "message", "peer", "proven", "size_bytes")
 
-    def __init__(self, endpoint: ExchangeEndpoint, message: Message, peer: Peer, key: _Key) -> None:
+    def __init__(
+        self, endpoint: ExchangeEndpoint, message: Message, peer: Peer, key: _Key, size_bytes: int = 0
+    ) -> None:
+        self.size_bytes = size_bytes
+        self.proven = True
         self.message = message
         self.peer = peer
         self.key = key
@@ -83,7 +89,7 @@ class Exchange:
             self._acknowledged = True
             self._endpoint.reply(self, answer)
         elif request.type == CON:
-            self._endpoint.send_separately(self.peer, answer)
+            self._endpoint.send_separately(self.peer, answer, repeat=self.proven)
         else:
             answer.type, answer.message_id = NON, self._endpoint.next_message_id()
             self._endpoint.send(self.peer, encode(answer))
@@ -140,12 +146,12 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
             if timer is not None:
                 timer.cancel()
         elif EMPTY < message.code < 32:
-            self._request(message, addr, (addr, hash(data)))
+            self._request(message, addr, (addr, hash(data)), len(data))
         elif message.type == CON:
             # A ping, an answer nobody here asked for, or a reserved code.
             self._reset(addr, message.message_id)
 
-    def _request(self, message: Message, peer: Peer, key: _Key) -> None:
+    def _request(self, message: Message, peer: Peer, key: _Key, size_bytes: int) -> None:
         known = self._recent.get(key)
         now = self._loop.time()
         if known is not None:
@@ -158,7 +164,7 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
         self._recent[key] = (now + self._limits.exchange_lifetime_s, _IN_PROGRESS)
         if len(self._recent) > self._limits.remembered:
             self._recent.popitem(last=False)
-        exchange = Exchange(self, message, peer, key)
+        exchange = Exchange(self, message, peer, key, size_bytes)
         if message.type == CON:
             self._unanswered[exchange] = now + self._limits.ack_after_s
             if self._acknowledging is None:
@@ -183,12 +189,12 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
             self._recent[exchange.key] = (known[0], datagram)
         self.send(exchange.peer, datagram)
 
-    def send_separately(self, peer: Peer, answer: Message) -> None:
-        """Send a confirmable answer until it is acknowledged."""
+    def send_separately(self, peer: Peer, answer: Message, *, repeat: bool = True) -> None:
+        """Send a confirmable answer until it is acknowledged, or once to a peer that may not be there."""
         answer.type, answer.message_id = CON, self.next_message_id()
         datagram = encode(answer)
         self.send(peer, datagram)
-        if len(self._unacknowledged) < self._limits.unacknowledged:
+        if repeat and len(self._unacknowledged) < self._limits.unacknowledged:
             wait_s = self._limits.ack_timeout_s * random.uniform(1.0, self._limits.ack_random_factor)
             self._await_acknowledgement((peer, answer.message_id), datagram, wait_s, self._limits.max_retransmit)
 

@@ -27,7 +27,7 @@ from cse.bindings.http_connections import (
     ReadCertificate,
 )
 from cse.bindings.http_watch import Watches, wanted
-from cse.onem2m.errors import CseError, InternalServerError, RequestTimeout
+from cse.onem2m.errors import CseError, InternalServerError, Overloaded, RequestTimeout
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
 
@@ -300,6 +300,9 @@ class OneM2MApp:
             else:
                 response = await self._serve(request)
             return encode_response(response, media_type)
+        except Overloaded as error:
+            error.request_id = request_id
+            return _come_again(encode_error(error, headers, method), error.retry_after_s)
         except CseError as error:
             error.request_id = error.request_id or request_id
             return encode_error(error, headers, method)
@@ -351,3 +354,10 @@ class OneM2MApp:
             for task in (answer, gone):
                 task.cancel()
             await asyncio.gather(answer, gone, return_exceptions=True)
+
+
+def _come_again(encoded: Encoded, retry_after_s: int) -> Encoded:
+    """503 in place of the status of 4008: HTTP has a word for it, and for when to come again."""
+    _, headers, body = encoded
+    kept = [field for field in headers if field[0] != b"X-M2M-RSC"]
+    return 503, [*kept, (b"Retry-After", b"%d" % retry_after_s)], body

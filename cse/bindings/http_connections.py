@@ -46,8 +46,8 @@ class HttpLimits:
         head_timeout_s: a head must be complete in this time.
         body_grace_s: after this time a body must have come at ``body_bytes_per_s`` or faster.
         body_bytes_per_s: slowest body.
-        idle_timeout_s: an idle connection is closed after this time.
-        connections: most connections in all.
+        idle_timeout_s: an idle connection is closed after this time; one on which nothing ever came, like a slow head.
+        connections: most connections in all; a new one takes the place of one that only waits.
         connections_per_address: most connections of one address; loopback, where proxies live, may have all.
     """
 
@@ -87,7 +87,8 @@ class ConnectionGuard:
         self.read_certificate = read_certificate
         #: seconds on this guard's own coarse clock, which connections stamp for the price of an attribute
         self.now_s = 0.0
-        self._open: set[GuardedProtocol] = set()
+        #: in the order they came
+        self._open: dict[GuardedProtocol, None] = {}
         self._per_address: Counter[str] = Counter()
 
     def protocol(
@@ -102,21 +103,31 @@ class ConnectionGuard:
 
     def admit(self, connection: GuardedProtocol, address: str) -> bool:
         """Whether one more connection from this address is let in; if so it is counted until ``release``."""
-        if len(self._open) >= self.limits.connections:
+        if len(self._open) >= self.limits.connections and not self._make_room():
             return False
         if self._per_address[address] >= self.limits.connections_per_address and not _is_loopback(address):
             return False
-        self._open.add(connection)
+        self._open[connection] = None
         self._per_address[address] += 1
         return True
 
     def release(self, connection: GuardedProtocol, address: str) -> None:
         """Forget a connection that was let in."""
         if connection in self._open:
-            self._open.discard(connection)
+            del self._open[connection]
             self._per_address[address] -= 1
             if self._per_address[address] <= 0:
                 del self._per_address[address]
+
+    def _make_room(self) -> bool:
+        """Close the connection that keeps its place waiting: of the address with most, the one quiet for longest."""
+        waiting = [connection for connection in self._open if connection.waits]
+        if not waiting:
+            return False
+        victim = min(waiting, key=lambda one: (-self._per_address[one.address], one.since_s))
+        self.release(victim, victim.address)
+        victim.transport.abort()
+        return True
 
     async def watch(self) -> None:
         """Close connections that are too slow or idle, for ever."""
@@ -169,6 +180,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._refusing = False
         self._credential = ""
+        #: nothing was asked for yet
+        self._fresh = True
+
+    @property
+    def address(self) -> str:
+        """Of the peer."""
+        return self._address
+
+    @property
+    def since_s(self) -> float:
+        """When it began what it does now, on the guard's clock."""
+        return self._since_s
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is the peer's turn: nothing is being answered."""
+        return self._phase in (_IDLE, _HEAD, _BODY) and not self.flow.read_paused
 
     # --- connection -----------------------------------------------------------------------------------------
 
@@ -280,7 +308,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._phase == _BODY:
             if elapsed_s > limits.body_grace_s and self._body_bytes < limits.body_bytes_per_s * elapsed_s:
                 self.refuse(408, f"the body came slower than {limits.body_bytes_per_s} bytes a second")
-        elif self._phase == _IDLE and elapsed_s > limits.idle_timeout_s:
+        elif self._phase == _IDLE and elapsed_s > (limits.head_timeout_s if self._fresh else limits.idle_timeout_s):
             self.transport.close()
 
     # --- parser callbacks -----------------------------------------------------------------------------------
@@ -288,6 +316,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._phase = _HEAD
+        self._fresh = False
         self._since_s = self._guard.now_s
         self._head_bytes = 0
         super().on_message_begin()

@@ -57,6 +57,19 @@ class RequestTimeout(CseError):
     status = Status.REQUEST_TIMEOUT
 
 
+class Overloaded(RequestTimeout):
+    """4008 REQUEST_TIMEOUT of a request that was not begun because there are too many; worth sending again.
+
+    Args:
+        debug: see ``CseError``.
+        retry_after_s: when, in seconds; bindings that have a word of their own for this say it with that.
+    """
+
+    def __init__(self, debug: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(debug)
+        self.retry_after_s = retry_after_s
+
+
 class UnsupportedMediaType(CseError):
     """4015 UNSUPPORTED_MEDIA_TYPE."""
 

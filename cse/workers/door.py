@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from cse.bindings.http_watch import Watches
 from cse.bindings.websocket_connection import Upgrade
+from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
 from cse.workers.frames import CANCEL, MESSAGE, REQUEST, UPGRADE, WATCH, Frame, Frames, answer_frame, pack, request_of
@@ -117,7 +118,10 @@ class Visitor(asyncio.Protocol):
 
     async def _serve(self, number: int, request: Request) -> None:
         try:
-            response = await self._door.house.enter(request)
+            try:
+                response = await self._door.house.enter(request)
+            except CseError as error:
+                response = error_response(request, error.status, error.debug)
             if not self._transport.is_closing():
                 self._transport.write(answer_frame(number, response))
         except Exception:

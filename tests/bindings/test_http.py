@@ -384,22 +384,49 @@ async def test_slow_and_idle_connections_are_closed() -> None:
 
 
 async def test_connections_are_bounded() -> None:
+    """When all of them are being answered, one more is sent away."""
+    working, go_on = asyncio.Event(), asyncio.Event()
+    recorder = Recorder()
+
+    async def serve(request: Request) -> Response:
+        working.set()
+        await go_on.wait()
+        return await recorder.serve(request)
+
     async with (
-        running(limits=HttpLimits(connections=2)) as server,
+        running(serve, limits=HttpLimits(connections=1)) as server,
         connected(server) as first,
-        connected(server) as second,
     ):
         first.write(GOOD)
-        second.write(GOOD)
-        assert (await first.answer())[0] == (await second.answer())[0] == 200
+        await asyncio.wait_for(working.wait(), 15)
         async with connected(server) as third:
             status, headers, _ = await third.answer()
             assert (status, headers["retry-after"]) == (503, "5")
             assert await third.closed() == b""
-        first.abort()
-        second.write(GOOD)
-        assert (await second.answer())[0] == 200
-        assert (await ask(server, GOOD))[0] == 200
+        go_on.set()
+        assert (await first.answer())[0] == 200
+        first.write(GOOD)
+        assert (await first.answer())[0] == 200
+
+
+async def test_a_new_connection_takes_the_place_of_one_that_only_waits() -> None:
+    async with (
+        running(limits=HttpLimits(connections=2)) as server,
+        connected(server) as idle,
+        connected(server) as half,
+    ):
+        idle.write(GOOD)
+        assert (await idle.answer())[0] == 200
+        half.write(GOOD[:20])
+        for _ in range(5):
+            assert (await ask(server, GOOD))[0] == 200
+        gone = 0
+        for peer in (idle, half):
+            try:
+                gone += await peer.closed() == b""
+            except ConnectionResetError:
+                gone += 1
+        assert gone == 2
 
 
 async def test_a_long_poll_ends_with_its_client() -> None:
