@@ -16,6 +16,7 @@ _MEANINGS = {
     401: "No valid access token",
     403: "Not for this requester, or not in the present status",
     404: "Nothing is there",
+    406: "The client accepts no JSON",
     409: "The state of the resource does not allow it now",
     412: "If-Match names another version",
     413: "The body is too long",
@@ -36,7 +37,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "model": ProblemDetails,
             "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
         }
-        for status in sorted({400, 401, 403, 404, 414, 429, *statuses})
+        for status in sorted({400, 401, 403, 404, 406, 414, 429, *statuses})
     }
 
 

@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _MAX_DEPTH = 32
 _MAX_URI = 8192
 _INT64 = 2**63
+_JSON_RANGES = frozenset({"*/*", "application/*", "application/json"})
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -176,6 +177,14 @@ def _check_content_type(request: Request) -> None:
         raise Problem(415, f"Content-Type {given[:64]!r} is not understood; send application/json")
 
 
+def _check_accept(request: Request) -> None:
+    """Refuse who takes no JSON: there is nothing else to give [RFC 9110 15.5.7]."""
+    given = request.headers.get("accept", "")
+    ranges = {part.partition(";")[0].strip().lower() for part in given.split(",") if part.strip()}
+    if ranges and not any(name in _JSON_RANGES or name.endswith("+json") for name in ranges):
+        raise Problem(406, f"Accept {given[:64]!r} takes nothing this platform has; send application/json or */*")
+
+
 class PlatformRoute(APIRoute):
     """A route with the rules of all MEC APIs: admission, known query names, JSON bodies, durable before answered."""
 
@@ -190,6 +199,7 @@ class PlatformRoute(APIRoute):
             gate = cast(Gate, request.app.state.platform)
             gate.admit(request, scope)
             _check_length(request)
+            _check_accept(request)
             check_query(request, known)
             if has_body and "content-type" not in request.headers:
                 # A body without a media type is taken for JSON: many small clients send none.

@@ -142,7 +142,8 @@ async def subscribe(request: Request, platform: PlatformDep, body: SubscriptionP
     owner, env = platform.client_of(request), platform.env(request)
     record, events = platform.mobility.subscriptions.add(body.document(), collection, owner, env)
     platform.publish(events)
-    return created(shown(record, collection), f"{collection}/{record['id']}")
+    body_shown = shown(record, collection)
+    return created(body_shown, f"{collection}/{record['id']}", {"ETag": entity_tag(body_shown)})
 
 
 @router.get("/subscriptions/{subscriptionId}", response_model=Subscription, responses=errors())

@@ -234,7 +234,7 @@ async def subscribe(
     root = api_root(request, platform, API)
     record = platform.registry.subscribe(SERVICE_SUBSCRIPTION, app_id, body.document(), root, platform.env(request))
     shown = with_self(record, record["collection"])
-    return created(shown, shown["_links"]["self"]["href"])
+    return created(shown, shown["_links"]["self"]["href"], {"ETag": entity_tag(shown)})
 
 
 @router.get(

@@ -111,6 +111,14 @@ async def test_uri_that_is_too_long_is_414(mep: Mep) -> None:
     assert (await mep.get(f"/mec_service_mgmt/v1/services?ser_name={'x' * 4000}")).status == 200
 
 
+@pytest.mark.behaviour("M11-1.10")
+async def test_who_accepts_no_json_is_406(mep: Mep) -> None:
+    for accepted in ("application/xml", "text/html, text/plain;q=0.5"):
+        is_problem(await mep.get("/mec_service_mgmt/v1/services", headers={"Accept": accepted}), 406)
+    for accepted in ("*/*", "application/json", "application/*", "text/html, */*;q=0.1", "application/problem+json"):
+        assert (await mep.get("/mec_service_mgmt/v1/services", headers={"Accept": accepted})).status == 200
+
+
 @pytest.mark.behaviour("M11-1.08")
 async def test_unknown_attributes_are_ignored(mep: Mep) -> None:
     info = await mep.service(await mep.app(), fromTheFuture={"a": 1})

@@ -17,7 +17,7 @@ def subscriptions_of(app_id: str) -> str:
     return f"{ROOT}/applications/{app_id}/subscriptions"
 
 
-@pytest.mark.behaviour("M11-3.10", "M11-4.01", "M11-4.08")
+@pytest.mark.behaviour("M11-3.10", "M11-4.01", "M11-4.08", "M11-8.10")
 async def test_post_service_gives_201_location_and_the_assigned_id(mep: Mep) -> None:
     app_id = await mep.app()
     answer = await mep.post(services_of(app_id), service_info(serCategory=CATEGORY))
