@@ -85,6 +85,7 @@ async def test_order_is_kept_per_target(sending: Delivery, network: Network) -> 
         assert numbers == list(range(target, 50, 2))
 
 
+@pytest.mark.behaviour("PR-09.5.03")
 async def test_a_hanging_target_delays_nobody_else(sending: Delivery, network: Network) -> None:
     sending.post(notification(1, "http://hang/"))
     sending.post(notification(2, "http://good/"))

@@ -41,6 +41,7 @@ async def eventually(url: str, cse_id: str) -> dict[str, Any]:
     raise AssertionError(f"{cse_id} has no remoteCSE")
 
 
+@pytest.mark.behaviour("PR-03.2.07")
 async def test_both_sides_know_each_other_and_the_in_cse() -> None:
     port = free_port()
     registrar = f"http://127.0.0.1:{port}"
@@ -59,6 +60,7 @@ async def test_both_sides_know_each_other_and_the_in_cse() -> None:
             assert (await admin.cse_base())["ici"] == "/id-in"
 
 
+@pytest.mark.behaviour("PR-03.2.07")
 async def test_a_lost_registration_is_made_again() -> None:
     port = free_port()
     registrar = f"http://127.0.0.1:{port}"
@@ -74,6 +76,7 @@ async def test_a_lost_registration_is_made_again() -> None:
         assert second["ri"] != first["ri"]
 
 
+@pytest.mark.behaviour("PR-03.2.07")
 async def test_a_registrar_that_comes_late_or_comes_back_empty_gets_the_registration() -> None:
     port = free_port()
     registrar = f"http://127.0.0.1:{port}"

@@ -28,6 +28,7 @@ CRUD = {Operation.CREATE: 1, Operation.RETRIEVE: 2, Operation.UPDATE: 4, Operati
 
 @pytest.mark.behaviour("EB-1.13", "EB-6.09")
 @pytest.mark.parametrize("operation", list(CRUD))
+@pytest.mark.behaviour("PR-00.1.08", "PR-01.4.03")
 def test_without_a_policy_only_the_creator_may(world: World, operation: Operation) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -39,6 +40,7 @@ def test_without_a_policy_only_the_creator_may(world: World, operation: Operatio
 
 @pytest.mark.parametrize("operation", list(CRUD))
 @pytest.mark.parametrize("granted", [0, 1, 2, 4, 8, 16, 32, 63])
+@pytest.mark.behaviour("PR-00.1.08", "PR-00.3.01", "PR-01.1.01")
 def test_each_bit_of_a_policy_grants_its_operation_only(world: World, operation: Operation, granted: int) -> None:
     world.ae()
     policy = world.policy("acp", ["Cother"], granted)
@@ -70,6 +72,7 @@ def test_each_bit_of_a_policy_grants_its_operation_only(world: World, operation:
         ("/id-mn/Cother", "Cother", False),
     ],
 )
+@pytest.mark.behaviour("PR-01.2.01", "PR-01.2.02")
 def test_originators_of_a_rule(world: World, entry: str, originator: str, granted: bool) -> None:
     world.ae()
     path = world.container(acpi=[world.policy("acp", [entry], 2)])
@@ -78,6 +81,7 @@ def test_originators_of_a_rule(world: World, entry: str, originator: str, grante
 
 
 @pytest.mark.behaviour("EB-6.08")
+@pytest.mark.behaviour("PR-01.2.03")
 def test_group_in_a_rule_stands_for_its_members(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -89,6 +93,7 @@ def test_group_in_a_rule_stands_for_its_members(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-6.14")
+@pytest.mark.behaviour("PR-01.4.04", "PR-04.3.04")
 def test_instances_and_virtual_children_follow_the_container(world: World) -> None:
     world.ae()
     path = world.container(acpi=[world.policy("acp", ["Cother"], 2 + 32)])
@@ -99,6 +104,7 @@ def test_instances_and_virtual_children_follow_the_container(world: World) -> No
 
 
 @pytest.mark.behaviour("EB-6.01")
+@pytest.mark.behaviour("PR-01.4.05", "PR-01.6.01", "PR-01.6.03")
 def test_policies_are_guarded_by_their_own_self_privileges(world: World) -> None:
     world.ae()
     own = {"pv": {"acr": []}, "pvs": {"acr": [{"acor": ["Cboss"], "acop": 63}]}}
@@ -112,6 +118,7 @@ def test_policies_are_guarded_by_their_own_self_privileges(world: World) -> None
 
 @pytest.mark.behaviour("EB-6.02")
 @pytest.mark.parametrize("rules", [None, {}, {"acr": []}, "absent"])
+@pytest.mark.behaviour("PR-01.6.01")
 def test_self_privileges_must_grant_something(world: World, rules: Any) -> None:
     body: dict[str, Any] = {"pv": {"acr": []}, "pvs": rules}
     if rules == "absent":
@@ -123,6 +130,7 @@ def test_self_privileges_must_grant_something(world: World, rules: Any) -> None:
 
 
 @pytest.mark.parametrize("operations", [-1, 64, "63"])
+@pytest.mark.behaviour("PR-01.1.02")
 def test_operations_beyond_the_bits_are_4000(world: World, operations: Any) -> None:
     rules = {"acr": [{"acor": ["all"], "acop": operations}]}
     body = {"pv": rules, "pvs": {"acr": [{"acor": [ADMIN], "acop": 63}]}}
@@ -130,6 +138,7 @@ def test_operations_beyond_the_bits_are_4000(world: World, operations: Any) -> N
 
 
 @pytest.mark.behaviour("EB-6.04", "EB-6.05", "EB-6.06", "EB-6.07")
+@pytest.mark.behaviour("PR-00.2.11", "PR-01.5.01", "PR-01.5.02", "PR-01.5.03")
 def test_policy_links(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -149,6 +158,7 @@ def test_policy_links(world: World) -> None:
     assert world.retrieve(path, "Cae").status is Status.OK
 
 
+@pytest.mark.behaviour("PR-01.4.01", "PR-01.5.04")
 def test_deleted_policy_leaves_the_links(world: World) -> None:
     world.ae()
     policy = world.policy("acp", ["Cother"], 63)
@@ -160,6 +170,7 @@ def test_deleted_policy_leaves_the_links(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-6.09")
+@pytest.mark.behaviour("PR-01.4.02")
 def test_custodian_alone_may_where_there_is_one(world: World) -> None:
     world.ae()
     path = world.container(cstn="Ckeeper")
@@ -168,6 +179,7 @@ def test_custodian_alone_may_where_there_is_one(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-6.10")
+@pytest.mark.behaviour("PR-01.3.05")
 def test_child_types_of_a_rule(world: World) -> None:
     world.ae()
     path = world.container(acpi=[world.policy("acp", ["Cother"], 1, acod=[{"chty": [4]}])])
@@ -176,6 +188,7 @@ def test_child_types_of_a_rule(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-6.12", "EB-6.13")
+@pytest.mark.behaviour("PR-01.1.03")
 def test_rules_that_demand_authentication_or_a_place_do_not_apply(world: World) -> None:
     world.ae()
     authenticated = world.policy("a1", ["Cother"], 2, acaf=True)
@@ -185,6 +198,7 @@ def test_rules_that_demand_authentication_or_a_place_do_not_apply(world: World) 
 
 
 @pytest.mark.parametrize(("window", "granted"), [("* * 12 * * * *", True), ("* * 3 * * * *", False)])
+@pytest.mark.behaviour("PR-01.3.01")
 def test_time_windows(world: World, window: str, granted: bool) -> None:
     world.ae()
     path = world.container(acpi=[world.policy("acp", ["Cother"], 2, acco=[{"actw": [window]}])])
@@ -192,6 +206,7 @@ def test_time_windows(world: World, window: str, granted: bool) -> None:
 
 
 @pytest.mark.behaviour("EB-4.06")
+@pytest.mark.behaviour("PR-00.3.01", "PM-06.15")
 def test_discovery_leaves_out_what_may_not_be_seen(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -204,6 +219,7 @@ def test_discovery_leaves_out_what_may_not_be_seen(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-5.10")
+@pytest.mark.behaviour("PR-01.4.07")
 def test_registered_entities_see_the_cse_base_and_strangers_do_not(world: World) -> None:
     world.ae()
     assert world.retrieve("cse-in", "Cae").status is Status.OK
@@ -212,6 +228,7 @@ def test_registered_entities_see_the_cse_base_and_strangers_do_not(world: World)
 
 @pytest.mark.behaviour("EB-5.01")
 @pytest.mark.parametrize(("originator", "first"), [("C", "C"), ("", "C"), ("S", "S"), ("Cmine", "C"), ("Smine", "S")])
+@pytest.mark.behaviour("PR-02.08", "PR-02.09")
 def test_registration_gives_an_ae_id(world: World, originator: str, first: str) -> None:
     response = world.create("cse-in", 2, {"m2m:ae": {"api": "Nx", "rr": False, "srv": ["3"]}}, originator)
     assert response.status is Status.CREATED, response.content
@@ -238,6 +255,7 @@ def test_registration_gives_an_ae_id(world: World, originator: str, first: str) 
         ({"rn": "ae"}, "Cnew", Status.CONFLICT),
     ],
 )
+@pytest.mark.behaviour("PR-02.02", "PR-02.06", "PR-02.07", "PR-02.08")
 def test_registrations_that_are_refused(world: World, changes: dict[str, Any], originator: str, status: Status) -> None:
     world.ae()
     body = {"api": "Nx", "rr": True, "srv": ["3"], **changes}
@@ -246,6 +264,7 @@ def test_registrations_that_are_refused(world: World, changes: dict[str, Any], o
 
 @pytest.mark.behaviour("EB-5.07", "EB-5.08")
 @pytest.mark.parametrize("missing", ["api", "rr", "srv"])
+@pytest.mark.behaviour("PR-02.06")
 def test_registration_without_a_mandatory_attribute_is_4000(world: World, missing: str) -> None:
     body = {name: value for name, value in (("api", "Nx"), ("rr", True), ("srv", ["3"])) if name != missing}
     assert world.create("cse-in", 2, {"m2m:ae": body}, "Cx").status is Status.BAD_REQUEST
@@ -253,12 +272,14 @@ def test_registration_without_a_mandatory_attribute_is_4000(world: World, missin
 
 @pytest.mark.behaviour("EB-5.07")
 @pytest.mark.parametrize(("release", "status"), [("3", Status.CREATED), ("4", Status.BAD_REQUEST)])
+@pytest.mark.behaviour("PR-02.06")
 def test_small_r_app_ids_up_to_release_3(world: World, release: str, status: Status) -> None:
     body = {"api": "rx", "rr": True, "srv": ["3"]}
     assert world.create("cse-in", 2, {"m2m:ae": body}, "Cx", release=release).status is status
 
 
 @pytest.mark.behaviour("EB-5.02")
+@pytest.mark.behaviour("PR-00.2.05", "PR-02.01")
 def test_ae_below_an_ae_is_4108(world: World) -> None:
     world.ae()
     body = {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"]}}
@@ -266,6 +287,7 @@ def test_ae_below_an_ae_is_4108(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-5.11")
+@pytest.mark.behaviour("PR-00.5.04", "PR-01.4.08", "PR-02.12")
 def test_deregistration_takes_everything_along(world: World) -> None:
     world.ae()
     world.ae("Cother", "other")
@@ -277,6 +299,7 @@ def test_deregistration_takes_everything_along(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-5.06")
+@pytest.mark.behaviour("PR-02.04")
 def test_closed_registration_takes_listed_originators_only(make_world: Callable[..., World]) -> None:
     world = make_world(open_registration=False, allowed_originators=("Cgood*",))
     body = {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"]}}
@@ -285,6 +308,7 @@ def test_closed_registration_takes_listed_originators_only(make_world: Callable[
 
 
 @pytest.mark.behaviour("EB-5.13", "EB-5.14")
+@pytest.mark.behaviour("PR-03.2.01", "PR-03.2.02", "PR-03.2.03", "PR-03.2.06")
 def test_remote_cse_registration(world: World) -> None:
     body = {"cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["3"], "rn": "mn"}
     world.ae()
@@ -301,6 +325,7 @@ def test_remote_cse_registration(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-5.13")
+@pytest.mark.behaviour("PR-03.2.04")
 def test_an_asn_cse_takes_no_registrations_of_cses(make_world: Callable[..., World]) -> None:
     world = make_world(cse_type=CseType.ASN)
     body = {"cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["3"]}

@@ -53,6 +53,7 @@ def change(two: Federation, address: str, **attributes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.behaviour("EB-17.01")
+@pytest.mark.behaviour("PR-20.1.01", "PR-22.04")
 def test_the_response_shows_where_it_is_announced(two: Federation) -> None:
     original = announce(two, rn="c", lbl=["x"], mni=5)
     (address,) = original["at"]
@@ -66,6 +67,7 @@ def test_the_response_shows_where_it_is_announced(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.01")
+@pytest.mark.behaviour("PR-20.1.03")
 def test_it_lies_below_the_announced_csebase(two: Federation) -> None:
     found = seen(two, announce(two)["at"][0])
     base = two.infra.store.get(found["pi"])
@@ -76,12 +78,14 @@ def test_it_lies_below_the_announced_csebase(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.01")
+@pytest.mark.behaviour("PR-20.1.03")
 def test_below_an_announced_parent_when_there_is_one(two: Federation) -> None:
     outer = announce(two, rn="outer")
     inner = announce(two, parent="cse-mn/dev/outer", rn="inner")
     assert seen(two, inner["at"][0])["pi"] == seen(two, outer["at"][0])["ri"]
 
 
+@pytest.mark.behaviour("PR-20.1.04")
 def test_instances_are_announced_below_their_announced_parent_only(two: Federation) -> None:
     announce(two, rn="c")
     first = announce(two, 4, "m2m:cin", "cse-mn/dev/c", con="1", aa=["con"])
@@ -102,6 +106,7 @@ def test_a_purged_instance_is_withdrawn(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.02")
+@pytest.mark.behaviour("PR-20.1.05")
 def test_optional_attributes_are_announced_when_named(two: Federation) -> None:
     original = announce(two, rn="c", mni=5, mbs=100, aa=["mni"])
     found = seen(two, original["at"][0])
@@ -110,6 +115,7 @@ def test_optional_attributes_are_announced_when_named(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.03")
+@pytest.mark.behaviour("PR-20.1.07")
 def test_adding_and_removing_announced_attributes(two: Federation) -> None:
     (address,) = announce(two, rn="c", mni=5, mbs=100, aa=["mni"])["at"]
     change(two, "cse-mn/dev/c", aa=["mni", "mbs"])
@@ -123,6 +129,7 @@ def test_adding_and_removing_announced_attributes(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.04")
+@pytest.mark.behaviour("PR-20.1.02")
 def test_unknown_announced_attributes_are_4000(two: Federation) -> None:
     for names in (["nonsense"], ["mni", "bad name"], ["mni/"]):
         answer = two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"at": ["/id-in"], "aa": names}}, "Cdev")
@@ -130,12 +137,14 @@ def test_unknown_announced_attributes_are_4000(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.04")
+@pytest.mark.behaviour("PR-20.1.02")
 def test_names_that_cannot_be_announced_are_dropped(two: Federation) -> None:
     original = announce(two, rn="c", mni=5, aa=["mni", "cni", "at", "mbs"])
     assert original["aa"] == ["mni"]
     assert "aa" not in announce(two, rn="d", aa=["cni"])
 
 
+@pytest.mark.behaviour("PR-20.1.07")
 def test_changes_follow(two: Federation) -> None:
     (address,) = announce(two, rn="c", lbl=["old"], mni=5, aa=["mni"])["at"]
     assert change(two, "cse-mn/dev/c", lbl=["new"], mni=7)["at"] == [address]
@@ -146,6 +155,7 @@ def test_changes_follow(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.01", "EB-17.05")
+@pytest.mark.behaviour("PR-20.1.08")
 def test_announcing_later_and_to_nobody(two: Federation) -> None:
     two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"rn": "c"}}, "Cdev")
     (address,) = change(two, "cse-mn/dev/c", at=["/id-in"])["at"]
@@ -156,6 +166,7 @@ def test_announcing_later_and_to_nobody(two: Federation) -> None:
 
 @pytest.mark.behaviour("EB-17.05")
 @pytest.mark.parametrize("at", [["/id-mn"], []])
+@pytest.mark.behaviour("PR-20.1.08")
 def test_a_cse_taken_out_of_at_loses_it(two: Federation, at: list[str]) -> None:
     (address,) = announce(two, rn="c")["at"]
     change(two, "cse-mn/dev/c", at=at)
@@ -169,6 +180,7 @@ def test_naming_the_cse_again_changes_nothing(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.06")
+@pytest.mark.behaviour("PR-00.5.04", "PR-20.1.08")
 def test_the_announced_goes_with_its_original(two: Federation) -> None:
     (outer,) = announce(two, rn="outer")["at"]
     (inner,) = announce(two, parent="cse-mn/dev/outer", rn="inner")["at"]
@@ -191,11 +203,13 @@ def test_a_target_below_which_to_announce_may_be_named(two: Federation) -> None:
 
 
 @pytest.mark.parametrize("target", ["id-in", "Cdev", "http://127.0.0.1:9", "/id-in/"])
+@pytest.mark.behaviour("PR-20.1.01")
 def test_a_target_that_is_no_cse_is_4000(two: Federation, target: str) -> None:
     answer = two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"at": [target]}}, "Cdev")
     assert answer.status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-20.1.01")
 def test_what_cannot_be_reached_is_not_in_at(two: Federation) -> None:
     two.cut = True
     original = announce(two, rn="c", at=["/id-in", "/id-mn"])
@@ -203,6 +217,7 @@ def test_what_cannot_be_reached_is_not_in_at(two: Federation) -> None:
     assert "at" not in announce(two, rn="d")
 
 
+@pytest.mark.behaviour("PR-20.1.09")
 def test_it_is_announced_when_the_cse_registers(two: Federation) -> None:
     created = two.infra.create("cse-in", 3, {"m2m:cnt": {"rn": "c", "at": ["/id-new", "/id-mn"]}})
     assert len(created.content["m2m:cnt"]["at"]) == 1
@@ -245,6 +260,7 @@ def test_an_announced_resource_that_was_lost_comes_back(two: Federation) -> None
     assert seen(two, again)["lbl"] == ["b"]
 
 
+@pytest.mark.behaviour("PR-01.4.11", "PR-20.2.02")
 def test_only_the_hosting_cse_of_the_original_changes_it(two: Federation) -> None:
     (address,) = announce(two, rn="c", lbl=["a"])["at"]
     assert two.infra.update(address, {"m2m:cntA": {"lbl": ["b"]}}, "/id-mn").status is Status.UPDATED
@@ -256,6 +272,7 @@ def test_only_the_hosting_cse_of_the_original_changes_it(two: Federation) -> Non
 
 
 @pytest.mark.behaviour("EB-17.07", "EB-17.08")
+@pytest.mark.behaviour("PR-01.4.11", "PR-20.1.06")
 def test_identifiers_become_sp_relative_and_policies_apply_when_announced(two: Federation) -> None:
     pv = {"acr": [{"acor": ["/id-in/Capp"], "acop": 34}]}
     pvs = {"acr": [{"acor": ["Cdev"], "acop": 63}]}
@@ -271,6 +288,7 @@ def test_identifiers_become_sp_relative_and_policies_apply_when_announced(two: F
     assert two.infra.retrieve(address, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("PR-01.5.03")
 def test_changing_the_policies_follows(two: Federation) -> None:
     pvs = {"acr": [{"acor": ["Cdev"], "acop": 63}]}
     two.middle.create("cse-mn/dev", 1, {"m2m:acp": {"rn": "acp", "pv": {}, "pvs": pvs}}, "Cdev")
@@ -282,6 +300,7 @@ def test_changing_the_policies_follows(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.09")
+@pytest.mark.behaviour("PR-20.2.03", "PM-05.07")
 def test_rcn_7_gives_the_original(two: Federation) -> None:
     pv = {"acr": [{"acor": ["/id-in/CAdmin"], "acop": 63}]}
     pvs = {"acr": [{"acor": ["Cdev"], "acop": 63}]}
@@ -294,6 +313,7 @@ def test_rcn_7_gives_the_original(two: Federation) -> None:
     assert two.infra.delete(original["at"][0], result_content=7).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-20.2.03")
 def test_rcn_7_asks_in_the_name_of_the_originator(two: Federation) -> None:
     original = announce(two, rn="c")
     answer = two.infra.retrieve(original["at"][0], result_content=7)
@@ -301,6 +321,7 @@ def test_rcn_7_asks_in_the_name_of_the_originator(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.10")
+@pytest.mark.behaviour("PR-20.2.04")
 def test_bi_directional_changes_flow_back(two: Federation) -> None:
     (address,) = announce(two, rn="c", lbl=["a"], ast=2)["at"]
     answer = two.infra.update(address, {"m2m:cntA": {"lbl": ["b"]}})
@@ -309,6 +330,7 @@ def test_bi_directional_changes_flow_back(two: Federation) -> None:
     assert seen(two, address)["lbl"] == ["b"]
 
 
+@pytest.mark.behaviour("PR-20.2.04")
 def test_uni_directional_changes_are_refused_by_the_original(two: Federation) -> None:
     announce(two, rn="c", lbl=["a"])
     answer = two.middle.update("cse-mn/dev/c", {"m2m:cnt": {"lbl": ["b"]}}, "/id-in")
@@ -330,6 +352,7 @@ def test_an_ae_is_announced(two: Federation) -> None:
 
 
 @pytest.mark.behaviour("EB-17.07")
+@pytest.mark.behaviour("PR-20.1.06")
 def test_a_group_is_announced_with_sp_relative_members(two: Federation) -> None:
     two.middle.create("cse-mn/dev", 3, {"m2m:cnt": {"rn": "c"}}, "Cdev")
     original = announce(two, 9, "m2m:grp", rn="g", mnm=2, mid=["cse-mn/dev/c"], aa=["mid"])
@@ -349,12 +372,14 @@ def test_a_specialisation_is_announced_with_its_custom_attributes(two: Federatio
     assert seen(two, address)["curT0"] == 22.5
 
 
+@pytest.mark.behaviour("PR-20.2.02")
 def test_ordinary_children_may_be_made_below_an_announced_resource(two: Federation) -> None:
     (address,) = announce(two, rn="c")["at"]
     assert two.infra.create(address, 3, {"m2m:cnt": {"rn": "own"}}).status is Status.CREATED
     assert two.infra.create(address, 4, {"m2m:cin": {"con": "1"}}).status is Status.INVALID_CHILD_RESOURCE_TYPE
 
 
+@pytest.mark.behaviour("PR-20.2.06")
 def test_an_announced_resource_ends_with_its_original(two: Federation) -> None:
     (address,) = announce(two, rn="c")["at"]
     change(two, "cse-mn/dev/c", et="20261122T130000")
@@ -363,6 +388,7 @@ def test_an_announced_resource_ends_with_its_original(two: Federation) -> None:
     assert two.infra.retrieve(address).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-22.04")
 def test_a_refused_change_announces_nothing(two: Federation) -> None:
     announce(two, rn="c")
     sent = len(two.middle.sent)

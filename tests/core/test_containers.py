@@ -24,6 +24,7 @@ def attributes(world: World, path: str) -> dict[str, Any]:
 
 
 @pytest.mark.behaviour("EB-7.01")
+@pytest.mark.behaviour("PR-04.1.01", "PR-04.3.02")
 def test_a_new_container_is_empty_and_has_no_latest_or_oldest(world: World) -> None:
     path = world.container()
     shown = attributes(world, path)
@@ -36,12 +37,14 @@ def test_a_new_container_is_empty_and_has_no_latest_or_oldest(world: World) -> N
 @pytest.mark.behaviour("EB-7.02")
 @pytest.mark.parametrize("name", ["mni", "mbs", "mia"])
 @pytest.mark.parametrize("value", [-1, "5", 1.5, True, None])
+@pytest.mark.behaviour("PR-04.1.02")
 def test_limits_of_the_wrong_type_are_4000(world: World, name: str, value: Any) -> None:
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {name: value}}).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-7.06")
 @pytest.mark.parametrize("content", ["text", "", "ünïcode", 5, 2.5, True, [1, "a"], {"a": {"b": 1}}])
+@pytest.mark.behaviour("PR-04.2.02")
 def test_content_of_any_json_type_comes_back_as_it_was(world: World, content: Any) -> None:
     path = world.container()
     created = world.post(path, content)
@@ -55,6 +58,7 @@ def test_content_of_any_json_type_comes_back_as_it_was(world: World, content: An
 
 @pytest.mark.behaviour("EB-7.07")
 @pytest.mark.parametrize("info", ["text", "text:0", "text/plain", "text/plain:0:0:0", "text/plain:9", "/plain:0"])
+@pytest.mark.behaviour("PR-04.2.01")
 def test_content_info_without_media_type_or_encoding_is_4000(world: World, info: str) -> None:
     path = world.container()
     assert world.post(path, "x", cnf=info).status is Status.BAD_REQUEST
@@ -62,6 +66,7 @@ def test_content_info_without_media_type_or_encoding_is_4000(world: World, info:
 
 
 @pytest.mark.behaviour("EB-7.03", "EB-7.04")
+@pytest.mark.behaviour("PR-00.4.01", "PR-04.2.07", "PR-04.3.03")
 def test_instances_are_below_containers_only_and_never_updated(world: World) -> None:
     path = world.container()
     assert world.create("cse-in/ae", 4, {"m2m:cin": {"con": "x"}}, "Cae").status is Status.INVALID_CHILD_RESOURCE_TYPE
@@ -75,12 +80,14 @@ def test_instances_are_below_containers_only_and_never_updated(world: World) -> 
 
 
 @pytest.mark.behaviour("EB-7.05")
+@pytest.mark.behaviour("PR-00.2.14")
 def test_a_child_cannot_have_the_name_of_a_virtual_one(world: World) -> None:
     path = world.container()
     assert world.create(path, 3, {"m2m:cnt": {"rn": "la"}}).status is Status.OPERATION_NOT_ALLOWED
 
 
 @pytest.mark.behaviour("EB-7.09")
+@pytest.mark.behaviour("PR-00.1.10", "PR-04.2.06", "PR-04.3.01")
 def test_counters_follow_every_instance(world: World) -> None:
     path = world.container()
     for index, content in enumerate(("1", "22", "333"), start=1):
@@ -94,6 +101,7 @@ def test_counters_follow_every_instance(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-7.11")
+@pytest.mark.behaviour("PR-04.1.03", "PR-04.2.04")
 def test_mni_drops_the_oldest(world: World) -> None:
     path = world.container(mni=2)
     for content in "abc":
@@ -108,6 +116,7 @@ def test_mni_drops_the_oldest(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-7.12")
+@pytest.mark.behaviour("PR-04.2.02", "PR-04.2.04")
 def test_mbs_refuses_what_can_never_fit_and_drops_the_oldest_for_the_rest(world: World) -> None:
     path = world.container(mbs=5)
     assert world.post(path, "123456").status is Status.NOT_ACCEPTABLE
@@ -118,6 +127,7 @@ def test_mbs_refuses_what_can_never_fit_and_drops_the_oldest_for_the_rest(world:
 
 
 @pytest.mark.behaviour("EB-7.13")
+@pytest.mark.behaviour("PR-04.2.05")
 def test_mia_bounds_the_life_time_of_instances(world: World) -> None:
     path = world.container(mia=10)
     world.post(path, "a")
@@ -132,6 +142,7 @@ def test_mia_bounds_the_life_time_of_instances(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-7.15")
+@pytest.mark.behaviour("PR-04.1.04", "PR-04.2.09")
 def test_disabled_retrieval_hides_instances_and_enabling_forgets_them(world: World) -> None:
     path = world.container()
     rn = world.post(path, "a").content["m2m:cin"]["rn"]
@@ -150,6 +161,7 @@ def test_disabled_retrieval_hides_instances_and_enabling_forgets_them(world: Wor
 
 
 @pytest.mark.behaviour("EB-7.16")
+@pytest.mark.behaviour("PR-00.5.05", "PR-04.2.10")
 def test_deleting_latest_and_oldest_counts_down(world: World) -> None:
     path = world.container()
     for content in "abc":
@@ -161,6 +173,7 @@ def test_deleting_latest_and_oldest_counts_down(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-7.17")
+@pytest.mark.behaviour("PR-04.2.08")
 def test_deletion_count_makes_an_instance_vanish_after_its_last_read(world: World) -> None:
     path = world.container()
     world.post(path, "a", dcnt=2)
@@ -179,11 +192,13 @@ def test_instance_with_a_name_of_its_own_is_found_by_it(world: World) -> None:
 
 @pytest.mark.behaviour("EB-8.01")
 @pytest.mark.parametrize("expiry", ["20200101T000000", "20261122T115959"])
+@pytest.mark.behaviour("PR-00.2.10")
 def test_life_time_in_the_past_is_4000(world: World, expiry: str) -> None:
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"et": expiry}}).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-8.02")
+@pytest.mark.behaviour("PR-00.2.16", "PR-00.6.03")
 def test_life_time_is_cut_to_the_maximum_and_to_the_parents(world: World) -> None:
     limit = format_timestamp(world.now + 3600)
     path = world.container(et=limit)
@@ -196,6 +211,7 @@ def test_life_time_is_cut_to_the_maximum_and_to_the_parents(world: World) -> Non
 
 
 @pytest.mark.behaviour("EB-8.04")
+@pytest.mark.behaviour("PR-00.6.01")
 def test_expired_resources_and_their_children_are_gone_at_once_and_swept_later(world: World) -> None:
     before = world.store.plain_count()
     path = world.container(et=format_timestamp(world.now + 10))
@@ -210,12 +226,14 @@ def test_expired_resources_and_their_children_are_gone_at_once_and_swept_later(w
 
 
 @pytest.mark.behaviour("EB-8.03")
+@pytest.mark.behaviour("PR-00.4.07")
 def test_null_life_time_gives_the_default_again(world: World) -> None:
     path = world.container(et=format_timestamp(world.now + 10))
     assert world.update(path, {"m2m:cnt": {"et": None}}, "Cae").status is Status.UPDATED
     assert attributes(world, path)["et"] > "2030"
 
 
+@pytest.mark.behaviour("PR-00.4.06")
 def test_life_time_before_a_childs_is_4000(world: World) -> None:
     path = world.container()
     world.container(path, "inner")

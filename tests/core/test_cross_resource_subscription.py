@@ -84,6 +84,7 @@ def event(world: World, path: str) -> None:
         ({"rrat": None, "srat": [ONE]}, Status.BAD_REQUEST),
     ],
 )
+@pytest.mark.behaviour("PR-10.01", "PR-10.03")
 def test_what_does_not_fit_creates_nothing(world: World, attributes: dict[str, Any], status: Status) -> None:
     assert cross(world, **attributes).status is status
     assert settle(world) == []
@@ -92,6 +93,7 @@ def test_what_does_not_fit_creates_nothing(world: World, attributes: dict[str, A
 
 
 @pytest.mark.behaviour("EB-12.02", "EB-12.06")
+@pytest.mark.behaviour("PR-10.03")
 def test_member_subscriptions_are_made_and_go_with_it(world: World) -> None:
     made = cross(world).content["m2m:crs"]
     assert len(made["rrats"]) == 2
@@ -105,6 +107,7 @@ def test_member_subscriptions_are_made_and_go_with_it(world: World) -> None:
     assert world.discover("cse-in", ty=[23]) == []
 
 
+@pytest.mark.behaviour("PR-00.7.07")
 def test_below_the_cse_base_the_members_verify_it(world: World) -> None:
     world.answers = lambda send: world.serve(send.request)
     body = {"nu": [URL], "twt": 1, "tws": "PT10S", "rrat": [ONE], "encs": {"enc": [{"net": [3]}]}}
@@ -113,6 +116,7 @@ def test_below_the_cse_base_the_members_verify_it(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-12.06")
+@pytest.mark.behaviour("PR-10.04")
 def test_existing_subscriptions_are_joined_and_let_go(world: World) -> None:
     world.create(ONE, 23, {"m2m:sub": {"rn": "sub", "nu": [URL], "enc": {"net": [3]}}}, "Cae")
     own = cross(world, rrat=None, encs=None, srat=[f"{ONE}/sub"]).content["m2m:crs"]["ri"]
@@ -125,6 +129,7 @@ def test_existing_subscriptions_are_joined_and_let_go(world: World) -> None:
 
 @pytest.mark.behaviour("EB-12.05")
 @pytest.mark.parametrize("window", [1, 2])
+@pytest.mark.behaviour("PR-10.05")
 def test_all_events_in_a_window_give_one_notification(world: World, window: int) -> None:
     ri = cross(world, twt=window).content["m2m:crs"]["ri"]
     event(world, ONE)
@@ -146,6 +151,7 @@ def test_all_events_in_a_window_give_one_notification(world: World, window: int)
     ("mode", "nothing", "some", "everything"),
     [(1, 0, 0, 1), (2, 0, 1, 1), (3, 1, 1, 0), (4, 1, 0, 0), (5, 0, 1, 0)],
 )
+@pytest.mark.behaviour("PR-10.06")
 def test_evaluation_modes(world: World, mode: int, nothing: int, some: int, everything: int) -> None:
     cross(world, eem=mode)
     found = []
@@ -157,6 +163,7 @@ def test_evaluation_modes(world: World, mode: int, nothing: int, some: int, ever
     assert found == [nothing, some, everything]
 
 
+@pytest.mark.behaviour("PR-10.06")
 def test_sliding_window_of_some_missing(world: World) -> None:
     cross(world, twt=2, eem=5)
     event(world, ONE)
@@ -165,6 +172,7 @@ def test_sliding_window_of_some_missing(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-12.04")
+@pytest.mark.behaviour("PR-10.07")
 def test_update_of_the_window_starts_it_anew(world: World) -> None:
     cross(world)
     event(world, ONE)
@@ -179,6 +187,7 @@ def test_update_of_the_window_starts_it_anew(world: World) -> None:
 
 @pytest.mark.behaviour("EB-12.07")
 @pytest.mark.parametrize("way", ["delete", "clear"])
+@pytest.mark.behaviour("PR-10.08")
 def test_it_ends_with_a_member(world: World, way: str) -> None:
     member = cross(world, su="http://127.0.0.1:9999/su").content["m2m:crs"]["rrats"][0]
     if way == "delete":
@@ -192,6 +201,7 @@ def test_it_ends_with_a_member(world: World, way: str) -> None:
 
 
 @pytest.mark.behaviour("EB-12.08")
+@pytest.mark.behaviour("PR-10.10")
 def test_expiration_counter_and_statistics(world: World) -> None:
     cross(world, exc=2, nse=True)
     for _ in range(2):

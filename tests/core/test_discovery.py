@@ -68,6 +68,7 @@ def names(found: list[str]) -> set[str]:
         ({"sts": 1, "ty": [3]}, {"c"}),
     ],
 )
+@pytest.mark.behaviour("PM-06.02", "PM-06.03", "PM-06.05", "PM-06.06", "PM-06.07", "PM-06.11")
 def test_filters(world: World, criteria: dict[str, Any], expected: set[str]) -> None:
     assert names(world.discover("cse-in", **criteria)) == expected
 
@@ -84,16 +85,19 @@ def test_filters(world: World, criteria: dict[str, Any], expected: set[str]) -> 
         ("exb", 0.0, set()),
     ],
 )
+@pytest.mark.behaviour("PM-06.01")
 def test_times(world: World, tag: str, offset_s: float, expected: set[str]) -> None:
     criteria = {tag: format_timestamp(world.now + offset_s)}
     assert names(world.discover("cse-in", ty=[3], **criteria)) == expected
 
 
+@pytest.mark.behaviour("PM-06.16")
 def test_the_target_itself_is_not_reported(world: World) -> None:
     assert names(world.discover(A, lbl=["red"])) == {"b", "cin"}
 
 
 @pytest.mark.behaviour("EB-4.14")
+@pytest.mark.behaviour("PM-02.11")
 def test_unstructured_addresses(world: World) -> None:
     found = world.retrieve("cse-in", filter={"fu": 1, "ty": [3]}, desired_identifier=2).content["m2m:uril"]
     assert all("/" not in entry for entry in found)
@@ -101,6 +105,7 @@ def test_unstructured_addresses(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-4.12")
+@pytest.mark.behaviour("PM-06.12")
 def test_limit_and_offset(world: World) -> None:
     everything = world.discover("cse-in", ty=[3])
     response = world.retrieve("cse-in", filter={"fu": 1, "ty": [3], "lim": 2})
@@ -112,6 +117,7 @@ def test_limit_and_offset(world: World) -> None:
     assert world.discover("cse-in", ty=[3], lim=0) == []
 
 
+@pytest.mark.behaviour("PM-06.12")
 def test_results_are_bounded_without_a_limit(make_world: Callable[..., World], world: World) -> None:
     world.cse.settings = type(world.settings)(**{**_as_dict(world), "max_results": 2})
     response = world.retrieve("cse-in", filter={"fu": 1, "ty": [3]})
@@ -124,6 +130,7 @@ def _as_dict(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.behaviour("EB-4.02")
+@pytest.mark.behaviour("PM-05.05")
 def test_references(world: World) -> None:
     response = world.retrieve("cse-in", filter={"fu": 1, "ty": [3], "lbl": ["blue"]}, result_content=6)
     entries = response.content["m2m:rrl"]["rrf"]
@@ -134,6 +141,7 @@ def test_references(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-4.13")
+@pytest.mark.behaviour("PM-06.12")
 def test_relative_path_is_appended_where_it_exists(world: World) -> None:
     assert world.discover("cse-in", ty=[3], arp="b") == [B]
     assert world.discover("cse-in", ty=[3], arp="la") == [f"{B}/la"]
@@ -141,6 +149,7 @@ def test_relative_path_is_appended_where_it_exists(world: World) -> None:
 
 @pytest.mark.behaviour("EB-4.03")
 @pytest.mark.parametrize("rcn", [1, 4, 5, 8, 9])
+@pytest.mark.behaviour("PM-05.05")
 def test_other_result_contents_with_discovery_are_4000(world: World, rcn: int) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1}, result_content=rcn).status is Status.BAD_REQUEST
 
@@ -159,6 +168,7 @@ def test_other_result_contents_with_discovery_are_4000(world: World, rcn: int) -
         {"atr": [{"nm": "nonsense", "val": "x"}]},
     ],
 )
+@pytest.mark.behaviour("PM-06.14")
 def test_bad_criteria_are_4000(world: World, criteria: dict[str, Any]) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1, **criteria}).status is Status.BAD_REQUEST
 
@@ -168,6 +178,7 @@ def test_unknown_target_is_4004(world: World) -> None:
     assert world.retrieve("cse-in/no", filter={"fu": 1}).status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-00.3.03", "PM-06.17")
 def test_conditions_of_other_operations(world: World) -> None:
     assert world.retrieve(A, filter={"lbl": ["red"]}).status is Status.OK
     assert world.retrieve(A, filter={"lbl": ["blue"]}).status is Status.NOT_FOUND

@@ -59,6 +59,7 @@ def asked(world: World) -> list[Send]:
     return sent
 
 
+@pytest.mark.behaviour("PR-01.7.01")
 def test_a_denial_is_put_to_the_authorization_system(world: World) -> None:
     das(world, {"dai": {"gp": rules(2), "pl": 60_000}})
     assert read(world) is Status.OK
@@ -72,6 +73,7 @@ def test_a_denial_is_put_to_the_authorization_system(world: World) -> None:
     assert question["dreq"]["trid"].startswith("/id-in/")
 
 
+@pytest.mark.behaviour("PR-01.7.01")
 def test_what_is_granted_holds_for_its_lifetime_without_asking_again(world: World) -> None:
     das(world, {"dai": {"gp": rules(2), "pl": 60_000}})
     for _ in range(3):
@@ -100,6 +102,7 @@ def test_a_creation_may_be_granted(world: World) -> None:
     assert world.retrieve("cse-in/ae/cnt", "Cae").content["m2m:cnt"]["cni"] == 1
 
 
+@pytest.mark.behaviour("PR-01.7.01")
 def test_children_ask_the_authorization_system_of_their_ancestor(world: World) -> None:
     world.post()
     das(world, {"dai": {"gp": rules(2), "pl": 60_000}})
@@ -133,11 +136,13 @@ def test_the_consultation_bounds_the_lifetime(world: World) -> None:
         {"tkns": ["a.b.c"]},
     ],
 )
+@pytest.mark.behaviour("PR-01.7.02")
 def test_an_answer_that_grants_nothing_leaves_the_denial(world: World, dres: Any) -> None:
     das(world, dres)
     assert read(world) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("PR-01.7.02")
 def test_losing_the_authorization_system_leaves_the_denial(world: World) -> None:
     world.answers = lambda send: None
     assert read(world) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
@@ -179,6 +184,7 @@ def test_an_authorization_system_that_is_denied_itself_makes_no_loop(world: Worl
 
 
 @pytest.mark.parametrize("how", ["disabled", "gone", "none"])
+@pytest.mark.behaviour("PR-01.7.02")
 def test_without_an_enabled_consultation_nobody_is_asked(world: World, how: str) -> None:
     if how == "disabled":
         world.update("cse-in/dac", {"m2m:dac": {"dae": False}})
@@ -240,6 +246,7 @@ class TestRoles:
         }  # fmt: skip
         assert world.create("cse-in", 31, {"m2m:rol": body}).status is Status.CREATED
 
+    @pytest.mark.behaviour("PR-01.2.04")
     def test_the_holder_of_a_role_may_claim_it(self, world: World) -> None:
         self.role(world)
         assert read(world, role_ids=[self.ROLE]) is Status.OK
@@ -247,11 +254,13 @@ class TestRoles:
         world.advance(61)
         assert read(world, role_ids=[self.ROLE]) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
+    @pytest.mark.behaviour("PR-01.2.04")
     def test_a_role_that_nobody_gave_is_not_believed(self, world: World) -> None:
         assert read(world, role_ids=[self.ROLE]) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
         self.role(world, tkhd="/id-in/Celse")
         assert read(world, role_ids=[self.ROLE]) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
+    @pytest.mark.behaviour("PR-01.2.04")
     def test_a_token_kept_here_gives_its_roles_to_its_holder(self, world: World) -> None:
         body = {
             "tkid": "t@example.org", "tkob": "a.b.c", "tkhd": "/id-in/Cother",

@@ -58,6 +58,7 @@ def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
 
 @pytest.mark.behaviour("EB-17.13")
 @pytest.mark.parametrize("prefix", ["/id-mn/", "//onemec.local/id-mn/"])
+@pytest.mark.behaviour("PR-00.1.04")
 def test_every_operation_is_forwarded(federation: Federation, prefix: str) -> None:
     infra, middle = federation.infra, federation.middle
     base = f"{prefix}cse-mn"
@@ -82,6 +83,7 @@ def test_every_operation_is_forwarded(federation: Federation, prefix: str) -> No
 
 
 @pytest.mark.behaviour("EB-17.13")
+@pytest.mark.behaviour("PR-00.1.04")
 def test_a_registree_sends_upwards(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle
     infra.ae("Capp", "app")
@@ -112,6 +114,7 @@ def test_unreachable_next_hop_is_5103(federation: Federation) -> None:
     assert federation.infra.retrieve("/id-mn/cse-mn").status is Status.TARGET_NOT_REACHABLE
 
 
+@pytest.mark.behaviour("PR-00.1.05")
 def test_registrations_are_not_forwarded(federation: Federation) -> None:
     body = {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"]}}
     assert federation.infra.create("/id-mn/cse-mn", 2, body, "Cx").status is Status.BAD_REQUEST
@@ -121,6 +124,7 @@ def test_requests_do_not_run_in_circles(federation: Federation) -> None:
     assert federation.middle.retrieve("/id-elsewhere/cse-x", "Cdev").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-09.5.01")
 def test_subscription_notifies_an_ae_of_another_cse(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle
     middle_ae = {"m2m:ae": {"rn": "app", "api": "Nx", "rr": True, "srv": ["3"], "poa": ["http://127.0.0.1:9/app"]}}
@@ -160,6 +164,7 @@ def test_entities_are_named_to_another_cse_as_it_can_find_them(federation: Feder
 
 
 @pytest.mark.behaviour("EB-10.12")
+@pytest.mark.behaviour("PR-07.2.01")
 def test_group_fans_out_across_cses(federation: Federation) -> None:
     infra, middle = federation.infra, federation.middle
     middle.create("cse-mn", 3, {"m2m:cnt": {"rn": "far"}})

@@ -58,11 +58,13 @@ LABELS = ["red", "room:kitchen", "floor:2"]
         ('room EQ "kitchen"', True),
     ],
 )
+@pytest.mark.behaviour("PM-06.04")
 def test_label_query(query: str, expected: bool) -> None:
     assert compile_label_query(query)(LABELS) is expected
 
 
 @pytest.mark.parametrize("query", ["", "AND", "red AND", "room IN", "room IN(", "(red", "red blue", "NT", "(" * 100])
+@pytest.mark.behaviour("PM-06.04")
 def test_malformed_label_query(query: str) -> None:
     with pytest.raises(BadRequest):
         compile_label_query(query)
@@ -124,6 +126,7 @@ def test_malformed_json_path(path: str) -> None:
         compile_json_path(path)
 
 
+@pytest.mark.behaviour("PM-06.08")
 def test_content_filter_finds_instances(world: World) -> None:
     world.ae()
     world.container()
@@ -134,6 +137,7 @@ def test_content_filter_finds_instances(world: World) -> None:
 
 
 @pytest.mark.parametrize("criteria", [{"cfs": 1}, {"cfq": "$.t"}, {"cfs": 2, "cfq": "$.t"}, {"cfs": 1, "cfq": "t"}])
+@pytest.mark.behaviour("PM-06.08")
 def test_content_filter_needs_both_parts(world: World, criteria: dict[str, Any]) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1, **criteria}).status is Status.BAD_REQUEST
 
@@ -231,6 +235,7 @@ def place(world: World, name: str, kind: int, coordinates: str) -> None:
         (6, f"[{SQUARE}]", 1, {"point", "line"}),
     ],
 )
+@pytest.mark.behaviour("PM-06.09")
 def test_geo_query(world: World, kind: int, area: str, function: int, expected: set[str]) -> None:
     world.ae()
     place(world, "point", 1, "[5.0,5.0]")
@@ -255,6 +260,7 @@ def test_geo_query(world: World, kind: int, area: str, function: int, expected: 
         {"gmty": 1, "geom": "x", "gsf": 1},
     ],
 )
+@pytest.mark.behaviour("PM-06.09")
 def test_incomplete_or_invalid_geo_query_is_4000(world: World, criteria: dict[str, Any]) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1, **criteria}).status is Status.BAD_REQUEST
 
@@ -262,6 +268,7 @@ def test_incomplete_or_invalid_geo_query_is_4000(world: World, criteria: dict[st
 # --- in discovery -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("PM-06.04")
 def test_label_query_in_discovery(world: World) -> None:
     world.ae()
     world.container(name="a", lbl=["room:kitchen", "wet"])
@@ -270,6 +277,7 @@ def test_label_query_in_discovery(world: World) -> None:
     assert world.retrieve("cse-in", filter={"fu": 1, "lbq": "room IN"}).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PM-06.10")
 def test_ops_finds_what_the_originator_may_do(world: World) -> None:
     world.ae()
     world.ae("Creader", "reader")
@@ -283,6 +291,7 @@ def test_ops_finds_what_the_originator_may_do(world: World) -> None:
     assert world.retrieve("cse-in/ae/a", "Creader", filter={"ops": 4}).status is Status.NOT_IMPLEMENTED
 
 
+@pytest.mark.behaviour("PM-05.14")
 def test_pages_of_children_skip_whole_children(world: World) -> None:
     world.ae()
     for name in ("a", "b", "c"):

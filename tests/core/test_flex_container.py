@@ -45,6 +45,7 @@ def instances(world: World) -> list[Any]:
 
 
 @pytest.mark.behaviour("EB-9.03")
+@pytest.mark.behaviour("PR-05.03")
 def test_state_and_size_follow_every_update(world: World) -> None:
     created = make(world)
     assert created.status is Status.CREATED, created.content
@@ -72,12 +73,14 @@ def test_state_and_size_follow_every_update(world: World) -> None:
         {ROOT: {"cnd": CND, "curT0": 1.0, "st": 4}},
     ],
 )
+@pytest.mark.behaviour("PR-00.2.06", "PR-05.01")
 def test_what_does_not_fit_the_specialisation_is_4000(world: World, content: Any) -> None:
     assert world.create("cse-in/ae", 28, content, "Cae").status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-9.02")
 @pytest.mark.parametrize("changes", [{"cnd": CND}, {"curT0": None}, {"curT0": "x"}, {"colour": 1}, {"cs": 1}])
+@pytest.mark.behaviour("PR-00.4.03", "PR-05.02")
 def test_an_update_keeps_to_the_specialisation(world: World, changes: Any) -> None:
     make(world)
     assert change(world, **changes).status is Status.BAD_REQUEST
@@ -85,6 +88,7 @@ def test_an_update_keeps_to_the_specialisation(world: World, changes: Any) -> No
 
 
 @pytest.mark.behaviour("EB-9.04")
+@pytest.mark.behaviour("PR-05.04")
 def test_containers_and_flex_containers_may_be_below(world: World) -> None:
     make(world)
     assert world.create("cse-in/ae/t", 3, {"m2m:cnt": {}}, "Cae").status is Status.CREATED
@@ -96,6 +100,7 @@ def test_containers_and_flex_containers_may_be_below(world: World) -> None:
 
 @pytest.mark.behaviour("EB-9.05")
 @pytest.mark.parametrize("limit", ["mni", "mbs", "mia"])
+@pytest.mark.behaviour("PR-05.05", "PR-05.09")
 def test_limits_without_fcied_or_of_zero_are_4000(world: World, limit: str) -> None:
     assert make(world, **{limit: 10}).status is Status.BAD_REQUEST
     assert make(world, fcied=True, **{limit: 0}).status is Status.BAD_REQUEST
@@ -105,6 +110,7 @@ def test_limits_without_fcied_or_of_zero_are_4000(world: World, limit: str) -> N
     assert change(world, fcied=True, **{limit: 10}).status is Status.UPDATED
 
 
+@pytest.mark.behaviour("PR-05.05")
 def test_without_fcied_there_is_no_latest_or_oldest(world: World) -> None:
     make(world)
     for name in ("la", "ol"):
@@ -113,6 +119,7 @@ def test_without_fcied_there_is_no_latest_or_oldest(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-9.06")
+@pytest.mark.behaviour("PR-05.06")
 def test_with_fcied_every_change_of_the_content_is_kept(world: World) -> None:
     make(world, fcied=True, lbl=["a"])
     assert (shown(world)["cni"], shown(world)["cbs"]) == (1, 4)
@@ -132,6 +139,7 @@ def test_with_fcied_every_change_of_the_content_is_kept(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-9.09")
+@pytest.mark.behaviour("PR-00.4.01", "PR-05.08")
 def test_an_instance_is_read_and_deleted_but_never_written(world: World) -> None:
     make(world, fcied=True)
     body = {ROOT + "Inst": {"curT0": 1.0}}
@@ -147,6 +155,7 @@ def test_an_instance_is_read_and_deleted_but_never_written(world: World) -> None
 
 
 @pytest.mark.behaviour("EB-9.07")
+@pytest.mark.behaviour("PR-05.10")
 def test_limits_drop_the_oldest_instances(world: World) -> None:
     make(world, fcied=True, mni=2)
     for value in (21.5, 22.5):
@@ -162,6 +171,7 @@ def test_limits_drop_the_oldest_instances(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-9.07")
+@pytest.mark.behaviour("PR-05.09")
 def test_mbs_must_leave_room_for_the_content(world: World) -> None:
     assert make(world, fcied=True, mbs=3).status is Status.BAD_REQUEST
     assert make(world, fcied=True, mbs=4).status is Status.CREATED
@@ -171,6 +181,7 @@ def test_mbs_must_leave_room_for_the_content(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-8.05")
+@pytest.mark.behaviour("PR-05.10")
 def test_mia_bounds_the_life_of_instances(world: World) -> None:
     make(world, fcied=True, mia=10)
     world.advance(6)
@@ -183,6 +194,7 @@ def test_mia_bounds_the_life_of_instances(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-9.08")
+@pytest.mark.behaviour("PR-05.07")
 def test_fcied_false_keeps_exactly_the_latest_and_null_nothing(world: World) -> None:
     make(world, fcied=True, mni=10)
     for value in (21.5, 22.5):
@@ -218,6 +230,7 @@ def test_discovery_finds_containers_and_instances_by_type_and_content(world: Wor
     assert world.discover("cse-in", ty=[28], atr=[{"nm": "curT0", "val": 21.5}]) == ["cse-in/ae/t"]
 
 
+@pytest.mark.behaviour("PR-05.01")
 def test_every_specialisation_of_the_table_is_known(world: World) -> None:
     registry = load_registry()
     rows = read_table("flexcontainers.json")["flexContainers"]

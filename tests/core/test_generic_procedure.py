@@ -135,6 +135,7 @@ def test_an_update_to_a_life_time_in_the_past_is_4000(world: World) -> None:
 
 
 @pytest.mark.behaviour("PR-00.4.08")
+@pytest.mark.behaviour("PM-02.06")
 def test_an_update_without_content_is_4000(world: World) -> None:
     assert world.ask(Operation.UPDATE, PATH, "Cae").status is Status.BAD_REQUEST
     assert world.update(PATH, {}, "Cae").status is Status.BAD_REQUEST

@@ -34,6 +34,7 @@ def statuses(response: Response) -> list[int]:
 
 
 @pytest.mark.behaviour("EB-10.01", "EB-10.02")
+@pytest.mark.behaviour("PR-07.1.01")
 def test_members_are_counted_and_validated(world: World) -> None:
     shown = group(world, mid=[A, B, A, "/id-in/" + A]).content["m2m:grp"]
     assert shown["mid"] == [A, B]
@@ -51,11 +52,13 @@ def test_members_are_counted_and_validated(world: World) -> None:
         ({"cnm": 2}, Status.BAD_REQUEST),
     ],
 )
+@pytest.mark.behaviour("PR-07.1.03", "PR-07.1.08")
 def test_groups_that_are_refused(world: World, attributes: dict[str, Any], status: Status) -> None:
     assert group(world, **attributes).status is status
 
 
 @pytest.mark.behaviour("EB-10.04")
+@pytest.mark.behaviour("PR-07.1.04")
 def test_member_the_originator_may_not_read_is_5105(world: World) -> None:
     world.ae("Cother", "other")
     body = {"m2m:grp": {"rn": "g", "mnm": 5, "mid": [A]}}
@@ -64,12 +67,14 @@ def test_member_the_originator_may_not_read_is_5105(world: World) -> None:
 
 @pytest.mark.behaviour("EB-10.05")
 @pytest.mark.parametrize(("strategy", "members", "member_type"), [(1, [A], 3), (3, ["cse-in/ae", A], 0)])
+@pytest.mark.behaviour("PR-07.1.06", "PR-07.1.08")
 def test_members_of_another_type_by_strategy(world: World, strategy: int, members: list[str], member_type: int) -> None:
     shown = group(world, mid=["cse-in/ae", A], mt=3, csy=strategy).content["m2m:grp"]
     assert (shown["mid"], shown["mt"]) == (members, member_type)
 
 
 @pytest.mark.behaviour("EB-10.01", "EB-10.03")
+@pytest.mark.behaviour("PR-07.1.02", "PR-07.1.09")
 def test_update_of_members_and_limits(world: World) -> None:
     group(world)
     path = "cse-in/ae/grp"
@@ -82,6 +87,7 @@ def test_update_of_members_and_limits(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-10.09")
+@pytest.mark.behaviour("PR-00.5.04", "PR-07.1.12")
 def test_deleted_member_vanishes(world: World) -> None:
     group(world)
     world.delete(A, "Cae")
@@ -90,6 +96,7 @@ def test_deleted_member_vanishes(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-10.07")
+@pytest.mark.behaviour("PR-00.7.06", "PR-07.2.01", "PR-07.2.07")
 def test_fan_out_of_every_operation(world: World) -> None:
     group(world)
     fan = "cse-in/ae/grp/fopt"
@@ -103,6 +110,7 @@ def test_fan_out_of_every_operation(world: World) -> None:
     assert world.retrieve(fan, "Cae").status is Status.NO_MEMBERS
 
 
+@pytest.mark.behaviour("PR-01.4.06", "PR-07.2.05")
 def test_members_answer_for_themselves(world: World) -> None:
     world.update(A, {"m2m:cnt": {"acpi": [world.policy("acp", ["Cother"], 2)]}}, "Cae")
     world.create("cse-in/ae", 9, {"m2m:grp": {"rn": "g", "mnm": 5, "mid": [A, B], "macp": ["cse-in/acp"]}})
@@ -110,6 +118,7 @@ def test_members_answer_for_themselves(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-10.08")
+@pytest.mark.behaviour("PR-01.4.06", "PR-07.2.02")
 def test_fan_out_needs_the_members_policy(world: World) -> None:
     policy = world.policy("acp", ["Cother"], 2)
     group(world, macp=[policy])
@@ -119,6 +128,7 @@ def test_fan_out_needs_the_members_policy(world: World) -> None:
     assert world.update(fan, {"m2m:cnt": {}}, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("PR-07.2.03")
 def test_target_members(world: World) -> None:
     group(world)
     fan = "cse-in/ae/grp/fopt"
@@ -126,6 +136,7 @@ def test_target_members(world: World) -> None:
     assert world.ask(Operation.RETRIEVE, fan, "Cae", group_targets=["cse-in/x"]).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-00.1.07", "PR-07.2.04")
 def test_group_request_identifier_seen_before_is_4104(world: World) -> None:
     group(world)
     fan = "cse-in/ae/grp/fopt"
@@ -133,6 +144,7 @@ def test_group_request_identifier_seen_before_is_4104(world: World) -> None:
     assert world.retrieve(fan, "Cae", group_request_id="g1").status is Status.GROUP_REQUEST_IDENTIFIER_EXISTS
 
 
+@pytest.mark.behaviour("PR-00.1.07", "PR-07.2.04")
 def test_group_of_groups_and_loops(world: World) -> None:
     group(world)
     nested = {"m2m:grp": {"rn": "outer", "mnm": 5, "mid": ["cse-in/ae/grp/fopt", A]}}
@@ -146,6 +158,7 @@ def test_group_of_groups_and_loops(world: World) -> None:
     assert "4104" in str(looped.content)
 
 
+@pytest.mark.behaviour("PR-07.2.05")
 def test_wrong_member_type_for_a_child_is_in_the_members_answer(world: World) -> None:
     group(world)
     answers = world.create("cse-in/ae/grp/fopt", 2, {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"]}}, "Cae")

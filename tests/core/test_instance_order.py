@@ -64,6 +64,7 @@ def contents(world: World, **criteria: Any) -> list[str]:
     return [one["con"] for one in answer.content["m2m:cnt"].get("m2m:cin", ())]
 
 
+@pytest.mark.behaviour("PM-06.20")
 def test_pages_by_state_tag_and_time_of_creation_read_what_they_show(full: World, reads: Reads) -> None:
     begin = full.now - MANY * 10
     late, early = format_timestamp(begin + 11_000 - 5), format_timestamp(begin + 25)
@@ -86,6 +87,7 @@ def test_joined_by_or_they_bound_nothing(full: World) -> None:
     assert found == ["0", str(MANY - 1)]
 
 
+@pytest.mark.behaviour("PR-06.4.04")
 def test_late_data_is_checked_without_reading_the_series(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.ae()
     world.create("cse-in/ae", 29, {"m2m:ts": {"rn": "ts"}}, "Cae")

@@ -77,11 +77,13 @@ def ae(world: World, originator: str, name: str = "ae", **attributes: Any) -> Re
 
 
 @pytest.mark.behaviour("EB-5.14")
+@pytest.mark.behaviour("PR-03.2.05")
 def test_descendants_are_told_upwards(chain: Chain) -> None:
     assert chain.descendants("/id-in", "/id-a") == ["/id-b"]
     assert chain.descendants("/id-in", "/id-c") == []
 
 
+@pytest.mark.behaviour("PR-03.2.05")
 def test_descendants_of_descendants_reach_the_top(chain: Chain) -> None:
     chain.add(chain.worlds["/id-in"].codec, "/id-d", "/id-b")
     assert chain.descendants("/id-a", "/id-b") == ["/id-d"]
@@ -89,12 +91,14 @@ def test_descendants_of_descendants_reach_the_top(chain: Chain) -> None:
 
 
 @pytest.mark.behaviour("EB-5.14")
+@pytest.mark.behaviour("PR-03.2.05")
 def test_a_cse_that_leaves_is_no_descendant_any_more(chain: Chain) -> None:
     assert chain.worlds["/id-a"].delete("-/id-b", "/id-b").status is Status.DELETED
     assert chain.descendants("/id-in", "/id-a") == []
     assert chain.worlds["/id-in"].retrieve("/id-b/cse-id-b").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-03.2.05")
 def test_a_registration_that_expires_is_told_upwards_too(chain: Chain) -> None:
     middle = chain.worlds["/id-a"]
     assert middle.update("-/id-b", {"m2m:csr": {"et": "20261122T120100"}}, "/id-b").status is Status.UPDATED
@@ -154,6 +158,7 @@ def test_unknown_service_provider_is_4004(chain: Chain) -> None:
 
 @pytest.mark.behaviour("EB-5.12")
 @pytest.mark.parametrize("registrar", ["/id-a", "/id-b"])
+@pytest.mark.behaviour("PR-02.13")
 def test_the_in_cse_gives_out_s_stems(chain: Chain, registrar: str) -> None:
     answer = ae(chain.worlds[registrar], "S")
     assert answer.status is Status.CREATED, answer.content
@@ -167,11 +172,13 @@ def test_the_in_cse_gives_out_s_stems(chain: Chain, registrar: str) -> None:
     assert announced["api"] == "Nx"
 
 
+@pytest.mark.behaviour("PR-02.13")
 def test_a_chosen_s_stem_is_kept(chain: Chain) -> None:
     assert ae(chain.worlds["/id-a"], "Sme").content["m2m:ae"]["aei"] == "Sme"
     assert chain.worlds["/id-in"].retrieve("Sme").status is Status.OK
 
 
+@pytest.mark.behaviour("PR-02.14")
 def test_an_s_stem_is_unique_in_the_service_provider(chain: Chain) -> None:
     assert ae(chain.worlds["/id-a"], "Sme").status is Status.CREATED
     again = ae(chain.worlds["/id-c"], "Sme")
@@ -180,6 +187,7 @@ def test_an_s_stem_is_unique_in_the_service_provider(chain: Chain) -> None:
 
 
 @pytest.mark.behaviour("EB-5.12")
+@pytest.mark.behaviour("PR-02.15", "PR-20.2.05")
 def test_deregistration_makes_it_inactive_and_another_cse_may_take_it(chain: Chain) -> None:
     assert ae(chain.worlds["/id-a"], "Sme").status is Status.CREATED
     assert chain.worlds["/id-a"].delete("Sme", "Sme").status is Status.DELETED
@@ -189,6 +197,7 @@ def test_deregistration_makes_it_inactive_and_another_cse_may_take_it(chain: Cha
     assert chain.worlds["/id-in"].retrieve("Sme").content["m2m:aeA"]["lnk"] == "/id-b/cse-id-b/ae"
 
 
+@pytest.mark.behaviour("PR-02.14")
 def test_no_s_stem_without_the_in_cse(chain: Chain) -> None:
     chain.cut.add("/id-in")
     assert ae(chain.worlds["/id-a"], "S").status is Status.TARGET_NOT_REACHABLE

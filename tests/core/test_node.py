@@ -38,6 +38,7 @@ def test_a_node_is_created_read_updated_and_deleted(world: World) -> None:
 
 @pytest.mark.behaviour("EB-16.02", "PR-08.02")
 @pytest.mark.parametrize("form", ["{ri}", "cse-in/n1", "/id-in/{ri}", "/id-in/cse-in/n1"])
+@pytest.mark.behaviour("PR-02.11")
 def test_an_ae_enters_and_leaves_the_list_of_its_node(world: World, form: str) -> None:
     ri = node(world, "n1")
     world.ae(nl=form.format(ri=ri))
@@ -50,6 +51,7 @@ def test_an_ae_enters_and_leaves_the_list_of_its_node(world: World, form: str) -
 
 
 @pytest.mark.behaviour("EB-16.02", "PR-08.02")
+@pytest.mark.behaviour("PR-02.11")
 def test_an_ae_moves_to_another_node(world: World) -> None:
     first, second = node(world, "n1"), node(world, "n2")
     world.ae(nl=first)

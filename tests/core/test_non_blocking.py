@@ -38,6 +38,7 @@ def result(world: World, address: str) -> dict[str, Any]:
 
 
 @pytest.mark.behaviour("EB-13.01")
+@pytest.mark.behaviour("PR-00.1.03", "PM-07.01")
 def test_rt_1_keeps_the_result_for_the_originator(ready: World) -> None:
     address = acknowledged(ready, request_expiration=20_000)
     pending = result(ready, address)
@@ -64,6 +65,7 @@ def test_rt_1_keeps_the_result_for_the_originator(ready: World) -> None:
         (Operation.RETRIEVE, "cse-in/ae/cnt", {"result_content": 2}, 4000),
     ],
 )
+@pytest.mark.behaviour("PM-07.04")
 def test_the_inner_status_is_in_the_result(
     ready: World, operation: Operation, to: str, fields: dict[str, Any], expected: int
 ) -> None:
@@ -74,6 +76,7 @@ def test_the_inner_status_is_in_the_result(
     assert done["rs"] == (1 if expected < 3000 else 2)
 
 
+@pytest.mark.behaviour("PM-07.01")
 def test_rt_1_operation_is_really_performed(ready: World) -> None:
     acknowledged(ready, Operation.CREATE, resource_type=4, content={"m2m:cin": {"con": "later"}})
     assert ready.retrieve("cse-in/ae/cnt/la", "Cae").status is Status.NOT_FOUND
@@ -98,6 +101,7 @@ def delivered(world: World) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
         (None, [("http://127.0.0.1:9/ae",)]),
     ],
 )
+@pytest.mark.behaviour("PM-07.02")
 def test_rt_2_notifies_the_result(ready: World, targets: list[str] | None, urls: list[tuple[str, ...]]) -> None:
     answer = ready.retrieve("cse-in/ae/cnt", "Cae", response_type=2, response_targets=targets)
     assert answer.status is Status.ACCEPTED_NONBLOCKING_ASYNC
@@ -109,6 +113,7 @@ def test_rt_2_notifies_the_result(ready: World, targets: list[str] | None, urls:
 
 
 @pytest.mark.behaviour("EB-13.05")
+@pytest.mark.behaviour("PM-07.02")
 def test_rt_2_with_an_empty_list_notifies_nobody(ready: World) -> None:
     answer = ready.retrieve("cse-in/ae/cnt", "Cae", response_type=2, response_targets=[])
     assert answer.status is Status.ACCEPTED_NONBLOCKING_ASYNC
@@ -116,6 +121,7 @@ def test_rt_2_with_an_empty_list_notifies_nobody(ready: World) -> None:
 
 
 @pytest.mark.behaviour("EB-13.05")
+@pytest.mark.behaviour("PM-07.02")
 def test_rt_2_notifies_failures_too(ready: World) -> None:
     ready.retrieve("cse-in/ae/none", "Cae", response_type=2)
     ((_, body),) = delivered(ready)
@@ -123,12 +129,14 @@ def test_rt_2_notifies_failures_too(ready: World) -> None:
 
 
 @pytest.mark.behaviour("EB-13.04")
+@pytest.mark.behaviour("PM-07.03")
 def test_flex_blocking_is_answered_at_once(ready: World) -> None:
     assert ready.retrieve("cse-in/ae/cnt", "Cae", response_type=4).status is Status.OK
 
 
 @pytest.mark.behaviour("EB-13.08")
 @pytest.mark.parametrize("operation", list(Operation)[:4])
+@pytest.mark.behaviour("PM-07.03")
 def test_rt_5_is_performed_in_silence(ready: World, operation: Operation) -> None:
     fields: dict[Operation, dict[str, Any]] = {
         Operation.CREATE: {"resource_type": 4, "content": {"m2m:cin": {"con": "1"}}},
@@ -151,12 +159,14 @@ def test_unknown_response_type_is_4000(ready: World, kind: int) -> None:
 
 
 @pytest.mark.behaviour("EB-13.06", "PR-14.01")
+@pytest.mark.behaviour("PM-07.05")
 def test_requests_cannot_be_made_by_hand(ready: World) -> None:
     answer = ready.create("cse-in", 17, {"m2m:req": {}})
     assert answer.status is Status.OPERATION_NOT_ALLOWED
 
 
 @pytest.mark.behaviour("PR-14.02")
+@pytest.mark.behaviour("PM-07.05")
 def test_only_the_originator_sees_its_request(ready: World) -> None:
     ready.ae("Cother", "other")
     address = acknowledged(ready)
@@ -165,6 +175,7 @@ def test_only_the_originator_sees_its_request(ready: World) -> None:
 
 
 @pytest.mark.behaviour("EB-13.07", "PR-14.03")
+@pytest.mark.behaviour("PM-07.06")
 def test_deleting_a_pending_request_is_5220(ready: World) -> None:
     address = acknowledged(ready, execution_time=5_000)
     assert ready.delete(address, "Cae").status is Status.UNABLE_TO_RECALL_REQUEST
@@ -185,6 +196,7 @@ def test_of_a_kept_request_only_its_policies_can_change(ready: World) -> None:
 
 
 @pytest.mark.behaviour("PR-14.06")
+@pytest.mark.behaviour("PM-07.06")
 def test_a_request_resource_is_addressed_blocking_only(ready: World) -> None:
     address = acknowledged(ready)
     assert ready.retrieve(address, "Cae", response_type=1).status is Status.BAD_REQUEST
@@ -194,6 +206,7 @@ def test_a_request_resource_is_addressed_blocking_only(ready: World) -> None:
 
 @pytest.mark.behaviour("EB-13.02", "EB-13.11")
 @pytest.mark.parametrize("name", ["result_persistence", "request_expiration", "result_expiration"])
+@pytest.mark.behaviour("PM-07.05")
 def test_the_result_is_kept_as_long_as_asked(ready: World, name: str) -> None:
     address = acknowledged(ready, **{name: 10_000})
     ready.advance(9)
@@ -222,6 +235,7 @@ def instant(world: World, form: str, seconds: float) -> str | int:
 
 @pytest.mark.behaviour("EB-13.09")
 @pytest.mark.parametrize("form", ["absolute", "duration", "ms"])
+@pytest.mark.behaviour("PM-02.07", "PM-07.07")
 def test_blocking_waits_for_the_execution_time(ready: World, form: str) -> None:
     before = ready.now
     answer = ready.ask(
@@ -237,6 +251,7 @@ def test_blocking_waits_for_the_execution_time(ready: World, form: str) -> None:
     assert answer.content["m2m:cin"]["ct"] >= format_timestamp(before + 5)
 
 
+@pytest.mark.behaviour("PM-07.07")
 def test_non_blocking_waits_for_the_execution_time(ready: World) -> None:
     address = acknowledged(ready, execution_time=5_000)
     ready.advance(4)
@@ -246,6 +261,7 @@ def test_non_blocking_waits_for_the_execution_time(ready: World) -> None:
 
 
 @pytest.mark.behaviour("EB-13.09")
+@pytest.mark.behaviour("PM-02.08")
 def test_past_execution_time_means_now(ready: World) -> None:
     past = format_timestamp(ready.now - 60)
     assert ready.retrieve("cse-in/ae/cnt", "Cae", execution_time=past).status is Status.OK
@@ -253,6 +269,7 @@ def test_past_execution_time_means_now(ready: World) -> None:
 
 @pytest.mark.behaviour("EB-13.09")
 @pytest.mark.parametrize("limit", ["request_expiration", "result_expiration"])
+@pytest.mark.behaviour("PM-02.08")
 def test_execution_after_the_expiration_is_4000(ready: World, limit: str) -> None:
     answer = ready.retrieve("cse-in/ae/cnt", "Cae", execution_time=5_000, **{limit: 4_000})  # type: ignore[arg-type]
     assert answer.status is Status.BAD_REQUEST

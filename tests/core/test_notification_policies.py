@@ -67,6 +67,7 @@ def feed_back(world: World, answer: Response | None) -> None:
 
 
 @pytest.mark.behaviour("EB-11.11")
+@pytest.mark.behaviour("PR-09.6.01")
 def test_batch_is_sent_when_its_number_is_reached(world: World) -> None:
     subscribe(world, bn={"num": 3})
     assert shown(world)["bn"] == {"num": 3, "dur": "PT1M"}
@@ -78,6 +79,7 @@ def test_batch_is_sent_when_its_number_is_reached(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.11")
+@pytest.mark.behaviour("PR-09.6.01")
 def test_batch_is_sent_when_its_duration_is_over(world: World) -> None:
     subscribe(world, bn={"dur": "PT10S"})
     world.post(PATH, "a")
@@ -91,6 +93,7 @@ def test_batch_is_sent_when_its_duration_is_over(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.11")
+@pytest.mark.behaviour("PR-09.6.04")
 def test_latest_only_of_a_batch(world: World) -> None:
     subscribe(world, bn={"num": 2}, ln=True)
     world.post(PATH, "a")
@@ -107,6 +110,7 @@ def test_batch_survives_a_restart(world: World) -> None:
     assert batches(world) == [["a"]]
 
 
+@pytest.mark.behaviour("PR-09.6.01")
 def test_batch_removed_by_update_goes_out(world: World) -> None:
     subscribe(world, bn={"num": 5})
     world.post(PATH, "a")
@@ -116,6 +120,7 @@ def test_batch_removed_by_update_goes_out(world: World) -> None:
     assert batches(world) == [["b"]]
 
 
+@pytest.mark.behaviour("PR-09.5.02")
 def test_expiration_counter_counts_batches(world: World) -> None:
     subscribe(world, bn={"num": 2}, exc=1)
     world.post(PATH, "a")
@@ -127,6 +132,7 @@ def test_expiration_counter_counts_batches(world: World) -> None:
 # --- rate limit -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("PR-09.6.02")
 def test_rate_limit_holds_what_is_too_much_for_the_next_windows(world: World) -> None:
     subscribe(world, rl={"mnn": 2, "tww": "PT10S"})
     for content in "abcde":
@@ -141,6 +147,7 @@ def test_rate_limit_holds_what_is_too_much_for_the_next_windows(world: World) ->
     assert batches(world) == [["f"]]
 
 
+@pytest.mark.behaviour("PR-09.6.04")
 def test_rate_limit_with_latest_keeps_the_newest_only(world: World) -> None:
     subscribe(world, rl={"mnn": 1, "tww": "PT10S"}, ln=True)
     for content in "abc":
@@ -161,6 +168,7 @@ def test_rate_limit_removed_lets_everything_go(world: World) -> None:
 # --- category, schedule -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("PR-09.6.08")
 def test_event_category(world: World) -> None:
     subscribe(world, nec=2)
     world.post(PATH)
@@ -172,6 +180,7 @@ def _schedule(world: World, entry: str, **fields: Any) -> Response:
 
 
 @pytest.mark.behaviour("EB-11.22")
+@pytest.mark.behaviour("PR-09.6.07")
 def test_schedule_must_have_its_name(world: World) -> None:
     subscribe(world)
     assert _schedule(world, "* * 12 * * * *", rn="other").status is Status.BAD_REQUEST
@@ -179,6 +188,7 @@ def test_schedule_must_have_its_name(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.22")
+@pytest.mark.behaviour("PR-09.6.07")
 def test_outside_of_the_schedule_nothing_is_sent(world: World) -> None:
     subscribe(world)
     _schedule(world, "* * 13 * * * *")
@@ -191,6 +201,7 @@ def test_outside_of_the_schedule_nothing_is_sent(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.22", "PR-21.03")
+@pytest.mark.behaviour("PR-09.6.08")
 def test_immediate_notifications_ignore_the_schedule(world: World) -> None:
     subscribe(world, nec=2)
     _schedule(world, "* * 13 * * * *")
@@ -199,6 +210,7 @@ def test_immediate_notifications_ignore_the_schedule(world: World) -> None:
 
 
 @pytest.mark.parametrize(("policy", "expected"), [(1, [["b"]]), (2, [["a"], ["b"]])])
+@pytest.mark.behaviour("PR-09.6.03")
 def test_pending_notifications_wait_for_the_schedule(world: World, policy: int, expected: list[list[str]]) -> None:
     subscribe(world, pn=policy)
     _schedule(world, "* * 13 * * * *")
@@ -216,6 +228,7 @@ def test_pending_notifications_wait_for_the_schedule(world: World, policy: int, 
 
 
 @pytest.mark.parametrize(("policy", "expected"), [(1, [["b"]]), (2, [["a"], ["b"]])])
+@pytest.mark.behaviour("PR-09.6.03")
 def test_undelivered_notifications_are_pending(world: World, policy: int, expected: list[list[str]]) -> None:
     subscribe(world, pn=policy)
     world.post(PATH, "a")
@@ -236,6 +249,7 @@ def test_pending_notifications_are_tried_again(world: World) -> None:
     assert batches(world) == [["a"]]
 
 
+@pytest.mark.behaviour("PR-09.6.03")
 def test_removing_the_policy_forgets_what_is_pending(world: World) -> None:
     subscribe(world, pn=2)
     world.post(PATH, "a")
@@ -332,6 +346,7 @@ def test_without_the_policy_undelivered_notifications_are_lost(world: World) -> 
 
 
 @pytest.mark.behaviour("EB-11.19")
+@pytest.mark.behaviour("PR-09.6.09")
 def test_statistics(world: World) -> None:
     subscribe(world, nse=True, bn={"num": 2})
     assert shown(world)["nsi"] == [{"tg": URL, "rqs": 0, "rsr": 0, "noec": 0}]
@@ -349,6 +364,7 @@ def test_statistics(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.19")
+@pytest.mark.behaviour("PR-09.6.09")
 def test_statistics_follow_the_targets(world: World) -> None:
     subscribe(world, nse=True)
     world.post(PATH)
@@ -361,6 +377,7 @@ def test_statistics_follow_the_targets(world: World) -> None:
     ]
 
 
+@pytest.mark.behaviour("PR-09.6.06")
 def test_prior_events_are_told(world: World) -> None:
     for content in "abc":
         world.post(PATH, content)
@@ -370,6 +387,7 @@ def test_prior_events_are_told(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.20")
+@pytest.mark.behaviour("PR-09.4.02")
 def test_event_originator(world: World) -> None:
     subscribe(world, eeno=True, cr=None)
     world.post(PATH, originator=ADMIN)
@@ -379,6 +397,7 @@ def test_event_originator(world: World) -> None:
 # --- conditions and event types ---------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("PR-09.3.10")
 def test_conditions_are_joined_by_the_filter_operation(world: World) -> None:
     subscribe(world, enc={"net": [3], "sza": 5, "crb": "20200101T000000", "fo": 2})
     world.post(PATH, "small")
@@ -389,6 +408,7 @@ def test_conditions_are_joined_by_the_filter_operation(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.18")
+@pytest.mark.behaviour("PR-09.3.11")
 def test_operations_are_monitored(world: World) -> None:
     subscribe(world, enc={"om": [{"ops": 2}, {"ops": 1, "or": "Cother"}]})
     assert shown(world)["nct"] == 1
@@ -405,6 +425,7 @@ def test_operations_are_monitored(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.18")
+@pytest.mark.behaviour("PR-09.3.11")
 def test_deletion_is_monitored(world: World) -> None:
     subscribe(world, enc={"om": [{"ops": 8}]})
     world.delete(PATH, "Cae")
@@ -425,6 +446,7 @@ def test_deletion_is_monitored(world: World) -> None:
         {"net": [1, 7]},
     ],
 )
+@pytest.mark.behaviour("PR-09.1.07", "PR-09.1.09", "PR-09.1.13")
 def test_criteria_that_make_no_sense(world: World, criteria: dict[str, Any]) -> None:
     assert subscribe(world, enc=criteria).status is Status.BAD_REQUEST
 
@@ -433,10 +455,12 @@ def test_criteria_that_make_no_sense(world: World, criteria: dict[str, Any]) -> 
     "policy",
     [{"bn": {}}, {"bn": {"num": 0}}, {"bn": {"dur": "PT0S"}}, {"rl": {"mnn": 0, "tww": "PT1S"}}, {"rl": {"mnn": 1}}],
 )
+@pytest.mark.behaviour("PR-09.1.08")
 def test_policies_that_make_no_sense(world: World, policy: dict[str, Any]) -> None:
     assert subscribe(world, **policy).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-09.3.05")
 def test_retrieve_of_a_container_without_child(world: World) -> None:
     subscribe(world, enc={"net": [5]})
     world.sent.clear()
@@ -457,6 +481,7 @@ def test_retrieve_of_a_container_without_child(world: World) -> None:
     assert world.sent == []
 
 
+@pytest.mark.behaviour("PR-09.3.06")
 def test_trigger_for_an_ae(world: World) -> None:
     assert subscribe(world, "cse-in/ae", enc={"net": [6]}).content["m2m:sub"]["nct"] == 4
     world.notify("cse-in/ae", {"m2m:tgp": {"trpu": 1}}, ADMIN)
@@ -481,6 +506,7 @@ def block(world: World, **attributes: Any) -> Response:
         (None, Status.REMOTE_ENTITY_NOT_REACHABLE),
     ],
 )
+@pytest.mark.behaviour("PR-09.3.07", "PR-09.8.02")
 def test_blocking_update(world: World, answer: Status | None, status: Status) -> None:
     assert block(world).content["m2m:sub"]["nct"] == 2
     world.answers = lambda send: None if answer is None else Response(answer)
@@ -492,6 +518,7 @@ def test_blocking_update(world: World, answer: Status | None, status: Status) ->
 
 
 @pytest.mark.behaviour("EB-11.17")
+@pytest.mark.behaviour("PR-09.8.02")
 def test_other_attributes_are_not_blocked(world: World) -> None:
     block(world)
     world.answers = lambda send: None
@@ -499,6 +526,7 @@ def test_other_attributes_are_not_blocked(world: World) -> None:
     assert world.sent == []
 
 
+@pytest.mark.behaviour("PR-09.8.04")
 def test_other_changes_wait_for_a_blocking_update(world: World) -> None:
     block(world)
     blocked = handle(
@@ -517,6 +545,7 @@ def test_other_changes_wait_for_a_blocking_update(world: World) -> None:
     assert done.value.value.response.status is Status.DELETED
 
 
+@pytest.mark.behaviour("PR-09.8.02")
 def test_blocking_update_waits_no_longer_than_the_request(world: World) -> None:
     block(world)
     world.update(PATH, {"m2m:cnt": {"lbl": ["x"]}}, "Cae", request_expiration=2000)
@@ -534,11 +563,13 @@ def test_blocking_update_waits_no_longer_than_the_request(world: World) -> None:
         {"pn": 1},
     ],
 )
+@pytest.mark.behaviour("PR-09.8.03")
 def test_blocking_subscriptions_allow_little_else(world: World, attributes: dict[str, Any]) -> None:
     assert block(world, **attributes).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-11.17")
+@pytest.mark.behaviour("PR-09.8.03")
 def test_there_is_one_blocking_subscription_and_none_by_update(world: World) -> None:
     block(world)
     assert block(world, rn="second").status is Status.BLOCKING_SUBSCRIPTION_ALREADY_EXISTS

@@ -18,6 +18,7 @@ def made(world: World, to: str, ty: int, root: str, **attributes: Any) -> Status
 
 
 @pytest.mark.behaviour("PR-19.07")
+@pytest.mark.behaviour("PR-02.05")
 def test_app_rules_hold_patterns_of_app_ids(world: World) -> None:
     assert made(world, "cse-in", 19, "m2m:asar", rn="r", aai=["*", "Rcompany*", "Nx"]) is Status.CREATED
     assert made(world, "cse-in", 19, "m2m:asar", aai=["company"]) is Status.BAD_REQUEST
@@ -35,6 +36,7 @@ def test_rules_of_a_subscribed_node_need_its_cse(world: World) -> None:
 
 @pytest.mark.behaviour("PR-19.15")
 @pytest.mark.parametrize("number", [7, 11, 19, 20, 21, 22, 43, 44])
+@pytest.mark.behaviour("PR-00.2.04")
 def test_types_of_the_infrastructure_exist_at_an_in_cse_only(make_world: Any, number: int) -> None:
     world = make_world(cse_type=CseType.MN)
     created = world.create("cse-in", number, {"m2m:x": {}})

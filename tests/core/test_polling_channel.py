@@ -24,6 +24,7 @@ def channel(world: World, originator: str = "Cae", parent: str = "cse-in/ae", **
 
 
 @pytest.mark.behaviour("EB-14.01")
+@pytest.mark.behaviour("PR-12.01")
 def test_only_the_entity_itself_has_a_channel_and_one(world: World) -> None:
     world.ae(rr=False)
     assert channel(world, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
@@ -38,6 +39,7 @@ def test_only_the_entity_itself_has_a_channel_and_one(world: World) -> None:
     assert world.retrieve(f"{CHANNEL}/pcu", "Cae").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-12.02", "PR-12.05")
 def test_pcu_can_be_retrieved_and_notified_only(world: World) -> None:
     world.ae(rr=False)
     channel(world)
@@ -46,6 +48,7 @@ def test_pcu_can_be_retrieved_and_notified_only(world: World) -> None:
     assert world.notify(f"{CHANNEL}/pcu", {"m2m:sgn": {}}, "Cae").status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-00.7.02", "PR-12.06")
 def test_requests_for_an_entity_without_point_of_access_go_to_its_channel(world: World) -> None:
     world.ae(rr=False, poa=["http://127.0.0.1:9999/"])
     ri = channel(world).content["m2m:pch"]["ri"]
@@ -91,11 +94,13 @@ async def answer(cse: Cse, primitive: dict[str, Any], status: int = 2000, **more
 
 
 @pytest.mark.behaviour("EB-14.02")
+@pytest.mark.behaviour("PR-12.03")
 async def test_empty_poll_ends_when_its_time_is_up(cse: Cse) -> None:
     assert (await poll(cse, 50)).status is Status.REQUEST_TIMEOUT
 
 
 @pytest.mark.behaviour("EB-14.03")
+@pytest.mark.behaviour("PR-12.05")
 async def test_verification_through_the_channel(cse: Cse) -> None:
     body = {
         "m2m:acp": {
@@ -128,6 +133,7 @@ async def test_verification_through_the_channel(cse: Cse) -> None:
 
 
 @pytest.mark.behaviour("EB-14.05")
+@pytest.mark.behaviour("PR-12.04")
 async def test_notifications_wait_until_they_are_fetched_in_order(cse: Cse) -> None:
     content = {"m2m:sub": {"rn": "sub", "nu": ["Cae"], "enc": {"net": [3]}}}
     await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=23, content=content)
@@ -157,6 +163,7 @@ async def test_answers_are_counted(cse: Cse) -> None:
     assert counted == [{"tg": "Cae", "rqs": 1, "rsr": 1, "noec": 1}]
 
 
+@pytest.mark.behaviour("PR-12.04")
 async def test_parallel_polls_are_served_in_turn(cse: Cse) -> None:
     polls = [asyncio.create_task(poll(cse)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -173,6 +180,7 @@ async def test_parallel_polls_are_served_in_turn(cse: Cse) -> None:
 
 
 @pytest.mark.behaviour("EB-14.04")
+@pytest.mark.behaviour("PR-12.02")
 async def test_strangers_cannot_poll_or_answer(cse: Cse) -> None:
     assert (await poll(cse, 50, "Cother")).status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
     content = {"m2m:rsp": {"rsc": 2000, "rqi": "x"}}

@@ -101,6 +101,7 @@ def test_a_rule_may_ask_for_a_credential(world: World) -> None:
 
 
 @pytest.mark.behaviour("PR-02.12")
+@pytest.mark.behaviour("PR-01.4.08")
 def test_deregistration_takes_the_channel_along(world: World) -> None:
     register(world, "Cnew", rn="new", rr=False)
     world.create("cse-in/new", 15, {"m2m:pch": {"rn": "pch"}}, "Cnew")

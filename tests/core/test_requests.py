@@ -13,6 +13,7 @@ from tests.core.world import World
 
 
 @pytest.mark.behaviour("EB-1.01")
+@pytest.mark.behaviour("PM-08.02")
 def test_release_is_echoed_and_is_one_of_the_supported(world: World) -> None:
     response = world.retrieve("cse-in")
     assert response.status is Status.OK
@@ -22,6 +23,7 @@ def test_release_is_echoed_and_is_one_of_the_supported(world: World) -> None:
 
 @pytest.mark.behaviour("EB-1.02")
 @pytest.mark.parametrize("release", ["9", "x"])
+@pytest.mark.behaviour("PM-08.01")
 def test_unsupported_release_is_4001(world: World, release: str) -> None:
     response = world.retrieve("cse-in", release=release)
     assert response.status is Status.RELEASE_VERSION_NOT_SUPPORTED
@@ -29,11 +31,13 @@ def test_unsupported_release_is_4001(world: World, release: str) -> None:
 
 
 @pytest.mark.behaviour("EB-1.02")
+@pytest.mark.behaviour("PM-08.01")
 def test_missing_release_is_4001_where_release_1_is_not_supported(make_world: Callable[..., World]) -> None:
     world = make_world(releases=("2a", "3"))
     assert world.retrieve("cse-in", release=None).status is Status.RELEASE_VERSION_NOT_SUPPORTED
 
 
+@pytest.mark.behaviour("PM-08.02")
 def test_missing_release_is_taken_by_the_lenient_profile_and_not_answered_with_one(
     make_world: Callable[..., World],
 ) -> None:
@@ -44,6 +48,7 @@ def test_missing_release_is_taken_by_the_lenient_profile_and_not_answered_with_o
 
 
 @pytest.mark.behaviour("EB-1.03")
+@pytest.mark.behaviour("PM-02.02", "PM-02.03")
 def test_request_id_vendor_and_originating_time_come_back(world: World) -> None:
     response = world.retrieve("cse-in", vendor="vendor text")
     assert response.request_id == "r1"
@@ -61,6 +66,7 @@ def test_request_id_vendor_and_originating_time_come_back(world: World) -> None:
         (Operation.DELETE, {}),
     ],
 )
+@pytest.mark.behaviour("PR-00.1.01", "PM-02.01")
 def test_missing_originator_is_4000_except_for_registration(
     world: World, operation: Operation, fields: dict[str, Any]
 ) -> None:
@@ -68,6 +74,7 @@ def test_missing_originator_is_4000_except_for_registration(
 
 
 @pytest.mark.behaviour("EB-1.05")
+@pytest.mark.behaviour("PR-00.2.01")
 def test_unknown_type_number_is_4000_and_known_but_unsupported_is_5001(world: World) -> None:
     assert world.create("cse-in", 999, {"m2m:cnt": {}}).status is Status.BAD_REQUEST
     unsupported = next(
@@ -80,12 +87,14 @@ def test_unknown_type_number_is_4000_and_known_but_unsupported_is_5001(world: Wo
 @pytest.mark.parametrize(
     "content", [{}, {"m2m:cnt": {}, "m2m:ae": {}}, {"m2m:cnt": []}, {"m2m:cnt": "x"}, {"m2m:ae": {}}]
 )
+@pytest.mark.behaviour("PR-00.2.06", "PM-02.06")
 def test_content_that_does_not_fit_the_type_is_4000(world: World, content: Any) -> None:
     world.ae()
     assert world.create("cse-in/ae", 3, content).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-1.07")
+@pytest.mark.behaviour("PR-00.4.03", "PR-00.4.08")
 def test_update_with_an_empty_root_is_a_no_op(world: World) -> None:
     world.ae()
     path = world.container()
@@ -95,6 +104,7 @@ def test_update_with_an_empty_root_is_a_no_op(world: World) -> None:
 
 @pytest.mark.behaviour("EB-1.09")
 @pytest.mark.parametrize("name", ["ri", "pi", "ct", "lt", "ty", "cni", "cbs", "st", "nonsense", "maxNrOfInstances"])
+@pytest.mark.behaviour("PR-00.2.07", "PR-00.4.04")
 def test_attributes_the_cse_assigns_and_unknown_ones_are_4000(world: World, name: str) -> None:
     world.ae()
     path = world.container()
@@ -115,12 +125,14 @@ def test_labels_that_are_no_tokens_are_4000(world: World, label: Any) -> None:
 
 @pytest.mark.behaviour("EB-1.12")
 @pytest.mark.parametrize("name", ["a b", "a/b", "a?b", "", "x" * 129, 5])
+@pytest.mark.behaviour("PR-00.2.13")
 def test_resource_names_of_other_characters_are_4000(world: World, name: Any) -> None:
     world.ae()
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"rn": name}}).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-1.16", "EB-1.17")
+@pytest.mark.behaviour("PR-00.2.13")
 def test_name_in_use_is_4105_and_a_missing_name_is_generated(world: World) -> None:
     world.ae()
     world.container()
@@ -131,6 +143,7 @@ def test_name_in_use_is_4105_and_a_missing_name_is_generated(world: World) -> No
 
 
 @pytest.mark.behaviour("EB-1.20")
+@pytest.mark.behaviour("PR-00.4.05")
 def test_one_update_changes_adds_and_removes(world: World) -> None:
     world.ae()
     path = world.container(mni=3, lbl=["old"])
@@ -142,6 +155,7 @@ def test_one_update_changes_adds_and_removes(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-1.19")
+@pytest.mark.behaviour("PR-00.4.05")
 def test_mandatory_attribute_cannot_be_removed(world: World) -> None:
     world.ae()
     response = world.update("cse-in/ae", {"m2m:ae": {"rr": None}})
@@ -149,6 +163,7 @@ def test_mandatory_attribute_cannot_be_removed(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-1.21")
+@pytest.mark.behaviour("PR-00.2.12")
 def test_creator_is_filled_in_for_null_and_refused_with_a_value(world: World) -> None:
     world.ae()
     assert world.create("cse-in/ae", 3, {"m2m:cnt": {"cr": "Cother"}}, "Cae").status is Status.BAD_REQUEST
@@ -157,6 +172,7 @@ def test_creator_is_filled_in_for_null_and_refused_with_a_value(world: World) ->
 
 
 @pytest.mark.behaviour("EB-1.14")
+@pytest.mark.behaviour("PR-00.1.06")
 def test_target_that_does_not_exist_is_4004_for_every_operation(world: World) -> None:
     assert world.create("cse-in/no", 3, {"m2m:cnt": {}}).status is Status.NOT_FOUND
     assert world.retrieve("cse-in/no").status is Status.NOT_FOUND
@@ -165,6 +181,7 @@ def test_target_that_does_not_exist_is_4004_for_every_operation(world: World) ->
 
 
 @pytest.mark.behaviour("EB-1.15")
+@pytest.mark.behaviour("PR-04.1.05")
 def test_delete_twice_and_children_of_the_deleted_are_4004(world: World) -> None:
     world.ae()
     path = world.container()
@@ -175,6 +192,7 @@ def test_delete_twice_and_children_of_the_deleted_are_4004(world: World) -> None
 
 
 @pytest.mark.behaviour("EB-1.25")
+@pytest.mark.behaviour("PR-00.4.01", "PR-00.5.02")
 def test_cse_base_is_not_created_updated_or_deleted_by_request(world: World) -> None:
     assert world.create("cse-in", 5, {"m2m:cb": {}}).status is Status.OPERATION_NOT_ALLOWED
     assert world.delete("cse-in").status is Status.OPERATION_NOT_ALLOWED
@@ -182,11 +200,13 @@ def test_cse_base_is_not_created_updated_or_deleted_by_request(world: World) -> 
 
 
 @pytest.mark.behaviour("EB-1.23")
+@pytest.mark.behaviour("PR-00.7.04")
 def test_notify_to_the_cse_base_is_4000(world: World) -> None:
     assert world.notify("cse-in", {"m2m:sgn": {}}).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-1.24")
+@pytest.mark.behaviour("PR-00.7.01")
 def test_notify_to_an_ae_reaches_its_point_of_access_unchanged(world: World) -> None:
     world.ae(poa=["http://127.0.0.1:9999/here"])
     response = world.notify("cse-in/ae", {"m2m:sgn": {"sur": "x"}}, "Cae")
@@ -234,6 +254,7 @@ def test_unknown_service_provider_and_unknown_cse_are_4004(world: World) -> None
     + [(Operation.DELETE, rcn) for rcn in (2, 3, 7, 9)]
     + [(Operation.CREATE, rcn) for rcn in (4, 5, 6, 7, 8, 11, 12)],
 )
+@pytest.mark.behaviour("PM-05.01", "PM-05.02")
 def test_result_content_that_does_not_go_with_the_operation_is_4000(
     world: World, operation: Operation, rcn: int
 ) -> None:
@@ -248,6 +269,7 @@ def test_result_content_that_does_not_go_with_the_operation_is_4000(
 
 
 @pytest.mark.behaviour("EB-3.01", "EB-3.03", "EB-3.04")
+@pytest.mark.behaviour("PM-05.01")
 def test_create_result_contents(world: World) -> None:
     world.ae()
     nothing = world.create("cse-in/ae", 3, {"m2m:cnt": {}}, result_content=0)
@@ -265,6 +287,7 @@ def test_create_result_contents(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-3.06")
+@pytest.mark.behaviour("PM-05.03")
 def test_update_with_modified_attributes_shows_what_differs(world: World) -> None:
     world.ae()
     path = world.container(mni=3, lbl=["x"])
@@ -276,6 +299,7 @@ def test_update_with_modified_attributes_shows_what_differs(world: World) -> Non
 
 
 @pytest.mark.behaviour("EB-3.09")
+@pytest.mark.behaviour("PR-00.3.03", "PM-05.02")
 def test_children_of_rcn_4_5_6_and_8(world: World) -> None:
     world.ae()
     path = world.container()
@@ -298,6 +322,7 @@ def test_children_of_rcn_4_5_6_and_8(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-3.10")
+@pytest.mark.behaviour("PM-05.04")
 def test_delete_shows_what_was_deleted(world: World) -> None:
     world.ae()
     path = world.container()
@@ -309,6 +334,7 @@ def test_delete_shows_what_was_deleted(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-3.12")
+@pytest.mark.behaviour("PR-00.3.02", "PM-05.15")
 def test_partial_retrieve(world: World) -> None:
     world.ae()
     path = world.container(mni=3)
@@ -334,6 +360,7 @@ def test_partial_retrieve(world: World) -> None:
         ("response_type", 9, Status.BAD_REQUEST),
     ],
 )
+@pytest.mark.behaviour("PR-00.1.01", "PM-02.07", "PM-02.09")
 def test_request_parameters_out_of_range(world: World, field: str, value: Any, status: Status) -> None:
     assert world.retrieve("cse-in", **{field: value}).status is status
 

@@ -13,6 +13,7 @@ AT_NOON = {"sce": ["* * 12 * * * *"]}
 
 
 @pytest.mark.behaviour("EB-18.02")
+@pytest.mark.behaviour("PR-11.02")
 def test_a_schedule_below_the_cse_base_is_the_only_one(world: World) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"rn": "s", "se": ALWAYS}}).status is Status.CREATED
     assert world.create("cse-in", 18, {"m2m:sch": {"se": ALWAYS}}).status is Status.BAD_REQUEST
@@ -22,11 +23,13 @@ def test_a_schedule_below_the_cse_base_is_the_only_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("element", [None, {}, {"sce": []}, {"sce": ["* * *"]}, {"sce": ["x * * * * * *"]}, "* * * *"])
+@pytest.mark.behaviour("PR-11.01")
 def test_what_is_no_schedule_is_4000(world: World, element: object) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"se": element}}).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("EB-18.01", "EB-18.02")
+@pytest.mark.behaviour("PR-11.03")
 def test_network_coordination_goes_with_nodes_and_is_not_supported(world: World) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"se": ALWAYS, "nco": True}}).status is Status.CONTENTS_UNACCEPTABLE
     world.create("cse-in", 18, {"m2m:sch": {"rn": "s", "se": ALWAYS}})
@@ -38,6 +41,7 @@ def test_network_coordination_goes_with_nodes_and_is_not_supported(world: World)
     assert world.update("cse-in/n/s", {"m2m:sch": {"nco": True}}).status is Status.NOT_IMPLEMENTED
 
 
+@pytest.mark.behaviour("PR-11.04")
 def test_the_schedule_of_a_subscription_has_a_fixed_name(world: World) -> None:
     world.ae()
     world.create("cse-in/ae", 23, {"m2m:sub": {"rn": "sub", "nu": ["http://127.0.0.1:1/n"]}}, "Cae")
@@ -47,6 +51,7 @@ def test_the_schedule_of_a_subscription_has_a_fixed_name(world: World) -> None:
     assert world.create("cse-in/ae/sub", 18, {"m2m:sch": body}, "Cae").status is Status.CREATED
 
 
+@pytest.mark.behaviour("PR-00.1.02", "PR-11.05")
 def test_a_cse_that_is_inactive_refuses_all_but_its_administrators(world: World) -> None:
     world.ae()
     world.create("cse-in", 18, {"m2m:sch": {"rn": "s", "se": AT_NOON}})

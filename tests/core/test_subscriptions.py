@@ -28,6 +28,7 @@ def subscribe(world: World, to: str = PATH, originator: str = "Cae", **attribute
 
 
 @pytest.mark.behaviour("EB-11.03")
+@pytest.mark.behaviour("PR-09.2.01", "PR-09.4.03")
 def test_target_is_asked_before_anything_is_stored(world: World) -> None:
     response = subscribe(world)
     assert response.status is Status.CREATED
@@ -51,6 +52,7 @@ def test_target_is_asked_before_anything_is_stored(world: World) -> None:
         (Status.BAD_REQUEST, Status.SUBSCRIPTION_VERIFICATION_INITIATION_FAILED),
     ],
 )
+@pytest.mark.behaviour("PR-09.2.01", "PR-09.2.02", "PR-09.2.03")
 def test_refused_verification_creates_nothing(world: World, answer: Status | None, status: Status) -> None:
     world.answers = lambda send: None if answer is None else Response(answer, request_id=send.request.request_id)
     assert subscribe(world).status is status
@@ -68,12 +70,14 @@ def test_parent_deleted_during_verification_is_4004(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.03")
+@pytest.mark.behaviour("PR-09.1.04")
 def test_the_originator_itself_is_not_asked(world: World) -> None:
     assert subscribe(world, nu=["Cae"]).status is Status.CREATED
     assert subscribe(world, rn="s2", nu=["/id-in/Cae"]).status is Status.CREATED
     assert world.sent == []
 
 
+@pytest.mark.behaviour("PR-09.2.02")
 def test_another_ae_needs_the_right_to_be_notified(world: World) -> None:
     world.ae("Cother", "other", poa=[URL])
     assert subscribe(world, nu=["Cother"]).status is Status.SUBSCRIPTION_CREATOR_HAS_NO_PRIVILEGE
@@ -97,18 +101,21 @@ def test_another_ae_needs_the_right_to_be_notified(world: World) -> None:
         ({"nct": 9}, Status.BAD_REQUEST),
     ],
 )
+@pytest.mark.behaviour("PR-09.1.03", "PR-09.1.06", "PR-09.3.09")
 def test_subscriptions_that_make_no_sense(world: World, attributes: dict[str, Any], status: Status) -> None:
     assert subscribe(world, **attributes).status is status
     assert world.sent == []
 
 
 @pytest.mark.behaviour("EB-11.02")
+@pytest.mark.behaviour("PR-01.4.12", "PR-09.1.02")
 def test_subscription_needs_create_and_retrieve_on_the_parent(world: World) -> None:
     path = world.container(name="shared", acpi=[world.policy("acp", ["Cother"], 1)])
     assert subscribe(world, path, "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
 @pytest.mark.behaviour("EB-11.01")
+@pytest.mark.behaviour("PR-00.2.05", "PR-09.1.01")
 def test_instances_and_subscriptions_cannot_be_subscribed_to(world: World) -> None:
     rn = world.post(PATH).content["m2m:cin"]["rn"]
     assert subscribe(world, f"{PATH}/{rn}").status is Status.TARGET_NOT_SUBSCRIBABLE
@@ -117,6 +124,7 @@ def test_instances_and_subscriptions_cannot_be_subscribed_to(world: World) -> No
 
 
 @pytest.mark.behaviour("EB-11.06")
+@pytest.mark.behaviour("PR-04.2.07", "PR-09.3.01", "PR-09.3.02", "PR-09.3.03", "PR-09.3.04")
 def test_event_types(world: World) -> None:
     subscribe(world, enc={"net": [1, 2, 3, 4]})
     world.update(PATH, {"m2m:cnt": {"lbl": ["x"]}}, "Cae")
@@ -135,6 +143,7 @@ def test_event_types(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-7.14")
+@pytest.mark.behaviour("PR-04.2.04", "PR-09.1.11", "PR-09.3.04")
 def test_default_event_is_update_and_purges_are_silent(world: World) -> None:
     subscribe(world)
     world.update(PATH, {"m2m:cnt": {"mni": 1}}, "Cae")
@@ -146,6 +155,7 @@ def test_default_event_is_update_and_purges_are_silent(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.07")
+@pytest.mark.behaviour("PR-09.3.01")
 def test_content_types(world: World) -> None:
     ri = world.retrieve(PATH).content["m2m:cnt"]["ri"]
     subscribe(world, rn="all", enc={"net": [1]}, nct=1)
@@ -159,6 +169,7 @@ def test_content_types(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.09", "EB-11.10")
+@pytest.mark.behaviour("PR-09.3.01", "PR-09.3.03")
 def test_attribute_and_child_type_conditions(world: World) -> None:
     subscribe(world, rn="labels", enc={"net": [1], "atr": ["lbl"]})
     world.update(PATH, {"m2m:cnt": {"mni": 7}}, "Cae")
@@ -173,6 +184,7 @@ def test_attribute_and_child_type_conditions(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.12")
+@pytest.mark.behaviour("PR-09.5.02")
 def test_expiration_counter(world: World) -> None:
     subscribe(world, enc={"net": [3]}, exc=2, su="http://127.0.0.1:9999/su")
     world.post(PATH, "a")
@@ -186,6 +198,7 @@ def test_expiration_counter(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.13")
+@pytest.mark.behaviour("PR-09.4.03", "PR-09.7.01")
 def test_deletion_is_told_to_the_subscriber_uri(world: World) -> None:
     for deleted in (f"{PATH}/sub", PATH):
         ri = subscribe(world, su="http://127.0.0.1:9999/su", cr=None).content["m2m:sub"]["ri"]
@@ -196,6 +209,7 @@ def test_deletion_is_told_to_the_subscriber_uri(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.14")
+@pytest.mark.behaviour("PR-09.5.01")
 def test_notification_to_an_ae_goes_to_its_points_of_access(world: World) -> None:
     world.update(
         "cse-in/ae",
@@ -212,12 +226,14 @@ def test_notification_to_an_ae_goes_to_its_points_of_access(world: World) -> Non
 
 
 @pytest.mark.behaviour("EB-11.14")
+@pytest.mark.behaviour("PR-09.5.01")
 def test_serialisation_of_a_url(world: World) -> None:
     subscribe(world, nu=[URL + "?ct=cbor"], enc={"net": [3]})
     world.post(PATH)
     assert world.outbox[0].serialisation == "cbor"
 
 
+@pytest.mark.behaviour("PR-09.2.04")
 def test_update_asks_new_targets_only(world: World) -> None:
     subscribe(world)
     world.sent.clear()
@@ -246,6 +262,7 @@ def test_strangers_may_not_read_or_delete_a_subscription(world: World) -> None:
     assert world.delete(f"{PATH}/sub", "Cother").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("PR-00.2.17")
 def test_rolled_back_change_notifies_nobody(world: World) -> None:
     subscribe(world, enc={"net": [3]})
     assert world.create(PATH, 3, {"m2m:cnt": {"rn": "sub"}}, "Cae").status is Status.CONFLICT

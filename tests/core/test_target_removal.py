@@ -57,6 +57,7 @@ def targets(world: World) -> list[str]:
 
 
 @pytest.mark.behaviour("EB-11.23")
+@pytest.mark.behaviour("PR-09.9.02")
 def test_ntsr_can_only_be_deleted(world: World) -> None:
     subscribe(world)
     assert world.retrieve(f"{PATH}/sub/ntsr", "Ctarget").status is Status.OPERATION_NOT_ALLOWED
@@ -64,6 +65,7 @@ def test_ntsr_can_only_be_deleted(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.24", "EB-11.27")
+@pytest.mark.behaviour("PR-09.9.03", "PR-09.10.01")
 def test_the_system_default_policy_refuses_and_stays(world: World) -> None:
     subscribe(world)
     assert leave(world) is Status.ORIGINATOR_HAS_NO_PRIVILEGE
@@ -73,6 +75,7 @@ def test_the_system_default_policy_refuses_and_stays(world: World) -> None:
     assert world.delete(found).status is Status.BAD_REQUEST
 
 
+@pytest.mark.behaviour("PR-09.9.01")
 def test_only_targets_may_leave(world: World) -> None:
     subscribe(world, nu=["Cae"])
     policy(world, ACCEPT)
@@ -81,6 +84,7 @@ def test_only_targets_may_leave(world: World) -> None:
 
 @pytest.mark.behaviour("EB-11.24")
 @pytest.mark.parametrize("action", [ACCEPT, REJECT, INFORM])
+@pytest.mark.behaviour("PR-09.9.01", "PR-09.9.04")
 def test_default_policy_of_the_creator(world: World, action: int) -> None:
     subscribe(world)
     policy(world, action)
@@ -93,6 +97,7 @@ def test_default_policy_of_the_creator(world: World, action: int) -> None:
 
 @pytest.mark.behaviour("EB-11.24")
 @pytest.mark.parametrize("agrees", [True, False])
+@pytest.mark.behaviour("PR-09.9.04")
 def test_the_creator_is_asked(world: World, agrees: bool) -> None:
     subscribe(world)
     policy(world, SEEK)
@@ -102,6 +107,7 @@ def test_the_creator_is_asked(world: World, agrees: bool) -> None:
 
 
 @pytest.mark.behaviour("EB-11.25")
+@pytest.mark.behaviour("PR-09.9.03")
 def test_a_policy_reference_comes_before_the_default(world: World) -> None:
     subscribe(world)
     policy(world, REJECT)
@@ -115,6 +121,7 @@ def test_a_policy_reference_comes_before_the_default(world: World) -> None:
     assert leave(world) is Status.DELETED
 
 
+@pytest.mark.behaviour("PR-09.9.06")
 def test_the_last_target_takes_the_subscription_along(world: World) -> None:
     subscribe(world, nu=["Ctarget"])
     policy(world, ACCEPT)
@@ -122,6 +129,7 @@ def test_the_last_target_takes_the_subscription_along(world: World) -> None:
     assert world.retrieve(f"{PATH}/sub").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-09.9.01")
 def test_removal_asked_in_the_answer_to_a_notification(world: World) -> None:
     subscribe(world)
     policy(world, ACCEPT)
@@ -148,6 +156,7 @@ NOON, NIGHT = "* * 12 * * * *", "* * 3 * * * *"
         ([{"dr": {"tod": [NOON], "lr": {"accc": ["DE"]}}, "drr": 2}], None, True),
     ],
 )
+@pytest.mark.behaviour("PR-09.9.05")
 def test_deletion_rules(world: World, rules: list[dict[str, Any]], join: int | None, leaves: bool) -> None:
     subscribe(world)
     address = policy(world, ACCEPT, **({"rrs": join} if join else {}))
@@ -158,6 +167,7 @@ def test_deletion_rules(world: World, rules: list[dict[str, Any]], join: int | N
 
 
 @pytest.mark.behaviour("EB-11.26")
+@pytest.mark.behaviour("PR-09.10.02")
 def test_there_are_two_deletion_rules_at_most(world: World) -> None:
     address = policy(world, ACCEPT)
     made = [world.create(address, 27, {"m2m:pdr": {}}, "Cae").status for _ in range(3)]
@@ -165,6 +175,7 @@ def test_there_are_two_deletion_rules_at_most(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.27")
+@pytest.mark.behaviour("PR-09.10.01")
 def test_labels_are_unique_for_each_creator(world: World) -> None:
     policy(world, ACCEPT)
     policy(world, ACCEPT, originator="Ctarget")
@@ -178,6 +189,7 @@ def test_labels_are_unique_for_each_creator(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-11.28")
+@pytest.mark.behaviour("PR-09.10.03")
 def test_references_share_no_target(world: World) -> None:
     subscribe(world)
     for name, target in (("one", "Ctarget"), ("two", "Cae")):

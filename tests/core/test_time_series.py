@@ -47,6 +47,7 @@ def post(world: World, generated_s: float, content: Any = "x", **more: Any) -> R
 
 
 @pytest.mark.behaviour("EB-15.02")
+@pytest.mark.behaviour("PR-06.1.01", "PR-06.1.03")
 def test_interval_parameters_must_fit_each_other(world: World) -> None:
     assert make(world, pei=1000, peid=501).status is Status.BAD_REQUEST
     assert make(world, mdd=True, pei=1000).status is Status.BAD_REQUEST
@@ -57,6 +58,7 @@ def test_interval_parameters_must_fit_each_other(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-15.02", "EB-15.05")
+@pytest.mark.behaviour("PR-06.1.01")
 def test_the_tolerance_is_half_of_the_interval_unless_given(world: World) -> None:
     assert make(world, pei=1000).content["m2m:ts"]["peid"] == 500
     assert change(world, peid=100).status is Status.UPDATED
@@ -66,6 +68,7 @@ def test_the_tolerance_is_half_of_the_interval_unless_given(world: World) -> Non
 
 @pytest.mark.behaviour("EB-15.02")
 @pytest.mark.parametrize("name", ["mdt", "mdn", "pei", "peid"])
+@pytest.mark.behaviour("PR-06.2.01")
 def test_parameters_change_only_while_detection_is_off_and_alone(world: World, name: str) -> None:
     make(world, mdn=5, **PEI)
     value = {"mdt": 3000, "mdn": 4, "pei": 3000, "peid": 500}[name]
@@ -80,6 +83,7 @@ def test_parameters_change_only_while_detection_is_off_and_alone(world: World, n
 
 @pytest.mark.behaviour("EB-15.03")
 @pytest.mark.parametrize("changes", [{"cnf": "text/plain:0"}, {"mdc": 1}, {"mdlt": []}, {"cni": 1}])
+@pytest.mark.behaviour("PR-06.2.02")
 def test_some_attributes_never_change_by_request(world: World, changes: Any) -> None:
     make(world, cnf="text/plain:0", **PEI)
     assert change(world, **changes).status is Status.BAD_REQUEST
@@ -92,6 +96,7 @@ def test_mdn_can_be_removed_while_detection_is_off(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-15.06")
+@pytest.mark.behaviour("PR-06.4.01")
 def test_instances_have_a_time_of_generation_of_their_own(world: World) -> None:
     make(world)
     missing = world.create(PATH, 30, {"m2m:tsi": {"con": "x"}}, "Cae")
@@ -117,6 +122,7 @@ def test_a_relative_time_of_generation_counts_from_its_arrival(world: World) -> 
 
 
 @pytest.mark.behaviour("EB-15.07")
+@pytest.mark.behaviour("PR-06.4.02")
 def test_limits_counters_latest_and_oldest_are_as_of_a_container(world: World) -> None:
     make(world, mni=2, mbs=5)
     assert post(world, START_S, "123456").status is Status.NOT_ACCEPTABLE
@@ -134,6 +140,7 @@ def test_limits_counters_latest_and_oldest_are_as_of_a_container(world: World) -
     assert world.retrieve(f"{PATH}/la", "Cae").status is Status.NOT_FOUND
 
 
+@pytest.mark.behaviour("PR-06.4.02")
 def test_mia_bounds_the_life_of_instances(world: World) -> None:
     make(world, mia=10)
     post(world, START_S)
@@ -142,6 +149,7 @@ def test_mia_bounds_the_life_of_instances(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-15.01")
+@pytest.mark.behaviour("PR-06.4.03")
 def test_a_time_series_is_not_below_another_and_instances_are_not_updated(world: World) -> None:
     make(world)
     assert world.create(PATH, 29, {"m2m:ts": {}}, "Cae").status is Status.INVALID_CHILD_RESOURCE_TYPE
@@ -150,6 +158,7 @@ def test_a_time_series_is_not_below_another_and_instances_are_not_updated(world:
 
 
 @pytest.mark.behaviour("EB-15.08")
+@pytest.mark.behaviour("PR-06.3.01")
 def test_points_on_time_are_not_missing(world: World) -> None:
     make(world, mdd=True, **PEI)
     start = world.now
@@ -161,6 +170,7 @@ def test_points_on_time_are_not_missing(world: World) -> None:
 
 @pytest.mark.behaviour("EB-15.08")
 @pytest.mark.parametrize("offset", [-3, 3, 1000, -100_000])
+@pytest.mark.behaviour("PR-06.3.01")
 def test_points_generated_at_the_wrong_time_are_missing(world: World, offset: float) -> None:
     make(world, mdd=True, mdn=3, **PEI)
     start = world.now
@@ -174,6 +184,7 @@ def test_points_generated_at_the_wrong_time_are_missing(world: World, offset: fl
     assert found["mdlt"] == [format_timestamp(start + 10 * step) for step in (2, 3, 4)]
 
 
+@pytest.mark.behaviour("PR-06.3.01")
 def test_points_are_missing_when_the_detection_time_is_up_and_late_ones_stay_missing(world: World) -> None:
     make(world, mdd=True, **PEI)
     start = world.now
@@ -186,6 +197,7 @@ def test_points_are_missing_when_the_detection_time_is_up_and_late_ones_stay_mis
     assert shown(world)["mdc"] == 1
 
 
+@pytest.mark.behaviour("PR-06.3.01")
 def test_nothing_is_missing_before_the_first_instance(world: World) -> None:
     make(world, mdd=True, **PEI)
     world.advance(100)
@@ -193,6 +205,7 @@ def test_nothing_is_missing_before_the_first_instance(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-15.09")
+@pytest.mark.behaviour("PR-06.2.03")
 def test_switching_detection_off_keeps_and_on_forgets_what_was_found(world: World) -> None:
     make(world, mdd=True, **PEI)
     post(world, world.now)
@@ -210,6 +223,7 @@ def test_switching_detection_off_keeps_and_on_forgets_what_was_found(world: Worl
     assert shown(world)["mdc"] == 1
 
 
+@pytest.mark.behaviour("PR-06.2.03")
 def test_changing_a_parameter_forgets_what_was_found(world: World) -> None:
     make(world, mdd=True, **PEI)
     post(world, world.now)
@@ -236,6 +250,7 @@ def test_a_first_point_of_long_ago_does_not_flood_the_list(world: World) -> None
 
 
 @pytest.mark.behaviour("EB-15.10")
+@pytest.mark.behaviour("PR-06.3.02", "PR-09.3.08")
 def test_subscribers_hear_of_missing_points_by_number_and_duration(world: World) -> None:
     make(world, mdd=True, **PEI)
     body = {"nu": ["http://127.0.0.1:1/n"], "enc": {"net": [8], "md": {"num": 2, "dur": "PT60S"}}}
