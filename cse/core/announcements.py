@@ -4,7 +4,7 @@ A change is stored first; then, still before the response, ``settle`` asks the o
 the response holds the addresses of what was really announced. What is announced where is kept in the internal attribute
 ``announced`` of the original: ``targets`` as the originator asked, ``shown`` as ``at`` shows them, and by CSE-ID in
 ``at`` the address and the attributes sent last. A CSE that cannot be reached is asked again when
-it registers, or at the next change; after a restart of this CSE only when ``at`` is given again.
+it registers, at the next change, and now and then (see ``announcement_retries``).
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from cse.core.access_control import Asking
+from cse.core.forwarding import next_hop
 from cse.core.hosting import HostingCse
 from cse.onem2m.addressing import is_url, parse_address, sp_relative
 from cse.onem2m.errors import BadRequest, CseError
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
-from cse.ports import Resource, Send
+from cse.ports import Resource, Send, Settings
 from cse.resources.declare import AttributeTable, Presence
 
 _IDENTIFIERS = frozenset({"ID", "IDCSR", "AEID"})
 #: a resource that keeps changing while it is announced is left to the change that comes last
 _MOST_ROUNDS = 5
+#: the timer of a remoteCSE behind which something is to be announced, and the first pause, in seconds
+RETRY, RETRY_S = "announce", 30.0
 _Steps = Generator[Send, Response | None, None]
 
 
@@ -172,7 +175,9 @@ def _synchronise(ctx: Announcing, ri: str, retry: bool) -> _Steps:
         wanted = list(resource.attributes.get("at") or ())
         renewed = retry or wanted != state["shown"]
         targets = wanted if wanted != state["shown"] else state["targets"]
-        reached = yield from _bring_about(ctx, resource, dict(state["at"]), _by_cse(ctx, targets), renewed)
+        reached = yield from _bring_about(
+            ctx, resource, dict(state["at"]), targets_by_cse(ctx.settings, targets), renewed
+        )
         current = ctx.store.get(ri)
         if current is None:
             gone_now = replace(resource, internal={"announced": {"at": reached}})
@@ -189,9 +194,15 @@ def _keep(ctx: Announcing, resource: Resource, targets: Sequence[str], reached: 
     is_instance = ctx.registry[resource.ty].is_instance
     # What the wire attributes of an instance say never changes; its representation shows these addresses instead.
     seen = list(resource.attributes.get("at") or ()) if is_instance else shown
-    missing = [cse_id for cse_id in _by_cse(ctx, targets) if cse_id not in reached]
+    missing = [cse_id for cse_id in targets_by_cse(ctx.settings, targets) if cse_id not in reached]
+    parent = ctx.store.get(resource.pi) if missing and is_instance else None
+    if is_instance:
+        # Instances go below their announced parent: where that is not to be announced, neither are they.
+        wanted = parent.internal.get("announced", {}).get("targets", ()) if parent is not None else ()
+        missing = [cse_id for cse_id in missing if cse_id in targets_by_cse(ctx.settings, wanted)]
     for cse_id in missing:
         ctx.cse.unannounced.setdefault(cse_id, {})[resource.ri] = None
+        _have_tried_again(ctx, cse_id)
     announced = {"targets": list(targets), "shown": seen if show else [], "at": reached}
     internal = {**resource.internal, "announced": announced}
     if not reached and not targets:
@@ -199,6 +210,8 @@ def _keep(ctx: Announcing, resource: Resource, targets: Sequence[str], reached: 
     with ctx.transaction():
         if is_instance:
             ctx.store.replace_instance(resource.ri, internal)
+            if parent is not None and missing:
+                _note_instances(ctx, parent, missing)
             return
         attributes = resource.attributes
         if show and attributes.get("at", []) != shown:
@@ -208,12 +221,32 @@ def _keep(ctx: Announcing, resource: Resource, targets: Sequence[str], reached: 
         ctx.store.replace(resource.ri, attributes, internal)
 
 
-def _by_cse(ctx: Announcing, targets: Iterable[str]) -> dict[str, str]:
+def _have_tried_again(ctx: Announcing, cse_id: str) -> None:
+    """See to it that there is a next time, where there is a way to the CSE; else it will register."""
+    try:
+        hop = next_hop(ctx, parse_address(cse_id))
+    except CseError:
+        return
+    if hop.ri not in ctx.cse.retry_pauses:
+        ctx.cse.retry_pauses[hop.ri] = RETRY_S
+        ctx.set_timer(hop.ri, RETRY, ctx.env.now + RETRY_S)
+
+
+def _note_instances(ctx: Announcing, parent: Resource, missing: Sequence[str]) -> None:
+    """Have the parent say that it has instances to announce, for the next start."""
+    known = parent.internal.get("unannounced_instances", [])
+    more = [cse_id for cse_id in missing if cse_id not in known]
+    if more:
+        internal = {**parent.internal, "unannounced_instances": [*known, *more]}
+        ctx.store.replace(parent.ri, parent.attributes, internal)
+
+
+def targets_by_cse(settings: Settings, targets: Iterable[str]) -> dict[str, str]:
     """Targets by the CSE-ID they lead to: "" for the CSE itself, else the address of the parent to announce under."""
     found: dict[str, str] = {}
     for target in targets:
         address = parse_address(target)
-        foreign = address.sp_id if address.sp_id != ctx.settings.sp_id else ""
+        foreign = address.sp_id if address.sp_id != settings.sp_id else ""
         cse_id = foreign + address.cse_id
         found.setdefault(cse_id, f"{cse_id}/{'/'.join(address.segments)}" if address.segments else "")
     return found

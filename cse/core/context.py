@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from cse.core import access_control, announcements, forwarding, lifecycle, notifications
+from cse.core import access_control, announcement_retries, announcements, forwarding, lifecycle, notifications
 from cse.core.hosting import HostingCse
 from cse.core.resolution import find, is_alive, is_own
 from cse.onem2m.addressing import parse_address, shorten
@@ -161,10 +161,13 @@ class RequestContext:
         """See ``Context.withdraw``."""
         announcements.gone(self, resource)
 
-    def announce_to(self, cse_id: str) -> Generator[Send, Response | None, None]:
-        """See ``Context.announce_to``."""
-        self.announcing.extend(self.cse.unannounced.pop(cse_id, ()))
-        yield from announcements.settle(self, retry=True)
+    def announce_through(self, hop: Resource) -> Generator[Send, Response | None, None]:
+        """See ``Context.announce_through``."""
+        return announcement_retries.try_again(self, hop)
+
+    def has_to_announce(self, hop: Resource) -> bool:
+        """See ``Context.has_to_announce``."""
+        return announcement_retries.is_due(self, hop)
 
     def group_id_is_new(self, group_id: str) -> bool:
         """See ``Context.group_id_is_new``."""

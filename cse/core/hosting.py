@@ -31,6 +31,7 @@ class HostingCse:
         "blocked",
         "in_transit",
         "registry",
+        "retry_pauses",
         "settings",
         "store",
         "temporary",
@@ -56,8 +57,10 @@ class HostingCse:
         self.in_transit: set[tuple[str, str, str]] = set()
         #: resources whose announced variants are being brought up to date just now
         self.announcing: set[str] = set()
-        #: resources to announce when a CSE (by CSE-ID) can be reached, in order; only until the next start
+        #: resources to announce when a CSE (by CSE-ID) can be reached, in order; found again at every start
         self.unannounced: dict[str, dict[str, None]] = {}
+        #: by remoteCSE behind which some are, the pause before they are tried again, in seconds
+        self.retry_pauses: dict[str, float] = {}
 
     def base(self) -> Resource:
         """The CSEBase.

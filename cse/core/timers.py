@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from cse.core import announcements
+from cse.core import announcement_retries, announcements
 from cse.core.context import RequestContext
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import serve
@@ -65,6 +65,7 @@ def run_due(cse: HostingCse, env: Env) -> Outcome | None:
 def rebuild(cse: HostingCse, env: Env) -> None:
     """Set the timers that the stored resources need, in place of all that are set; done at every start."""
     cse.timers.clear()
+    announcement_retries.restore(cse, (kind.number for kind in cse.registry if not kind.is_instance))
     ctx = _as_cse(cse, env)
     for resource_type in cse.registry:
         needed = resource_type.hooks.timers

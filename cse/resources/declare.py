@@ -160,8 +160,11 @@ class Context(Protocol):
     def withdraw(self, resource: Resource) -> None:
         """Have what is announced of a resource removed that goes without ``delete``; inside a transaction."""
 
-    def announce_to(self, cse_id: str) -> Generator[Send, Response | None, None]:
-        """Announce to a CSE what could not be announced while it was out of reach."""
+    def announce_through(self, hop: Resource) -> Generator[Send, Response | None, None]:
+        """Announce, through a remoteCSE, what could not be announced while that was out of reach."""
+
+    def has_to_announce(self, hop: Resource) -> bool:
+        """Whether something is still to be announced through a remoteCSE."""
 
     def group_id_is_new(self, group_id: str) -> bool:
         """Remember a group request identifier; False when it was seen before."""

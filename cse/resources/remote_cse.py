@@ -5,7 +5,7 @@ TS-0001 clause 9.6.4, 10.2.2.7; TS-0004 clause 7.4.4.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -70,8 +70,13 @@ class RemoteCseHooks(Hooks):
         return (yield from ctx.perform(replace(ctx.request, to=resource.attributes["csi"])))
 
     def timer_steps(self, ctx: Context, resource: Resource, kind: str) -> Generator[Send, Response | None, None]:
-        """Announce what could not be announced before this CSE registered."""
-        yield from ctx.announce_to(resource.attributes["csi"])
+        """Announce what could not be announced before this CSE registered, or while it was out of reach."""
+        yield from ctx.announce_through(resource)
+
+    def timers(self, ctx: Context, resource: Resource) -> Iterable[tuple[str, float]]:
+        """What was still to be announced when this CSE stopped."""
+        if ctx.has_to_announce(resource):
+            yield _ANNOUNCE, ctx.env.now
 
     def check_update(self, ctx: Context, resource: Resource, changes: dict[str, Any]) -> None:
         """Only CSEs change it."""
