@@ -170,6 +170,23 @@ def prepare_tree(world: World) -> dict[int, str]:
     return paths
 
 
+#: parents of announced resources: another CSE, and what it announced
+_ANNOUNCED_TREE: tuple[tuple[str, int, str, str], ...] = (
+    ("cse-in", 10005, "m2m:cbA", "base"),
+    ("cse-in/base", 10003, "m2m:cntA", "container"),
+    ("cse-in/base", 10029, "m2m:tsA", "series"),
+)
+
+
+def prepare_announced(world: World, number: int) -> str:
+    """Announce a CSE and what can be a parent, as its own CSE does; gives the parent for a type."""
+    for parent, kind, root, name in _ANNOUNCED_TREE:
+        base = {"srv": ["3"]} if kind == 10005 else {}
+        made = world.create(parent, kind, {root: {"rn": name, "lnk": f"/id-other/{name}", **base}})
+        assert made.status is Status.CREATED, made.content
+    return {10005: "cse-in", 10004: "cse-in/base/container", 10030: "cse-in/base/series"}.get(number, "cse-in/base")
+
+
 def numbers() -> Iterator[int]:
     """Running numbers for names and identifiers."""
     return itertools.count(1)
@@ -290,3 +307,5 @@ EXAMPLES: dict[str, Example] = {
 }
 
 NONE = Example()
+#: every announced resource has an original
+ANNOUNCED = Example(body=lambda number: {"lnk": f"/id-other/original{number}"})
