@@ -310,6 +310,7 @@ def test_pages_of_children_skip_whole_children(world: World) -> None:
 
 
 @pytest.mark.behaviour("EB-3.11")
+@pytest.mark.behaviour("PM-05.08")
 def test_rcn_12_gives_the_permissions_of_the_originator(world: World) -> None:
     world.ae()
     world.container(acpi=[world.policy("acp", ["Cother"], 2 + 4 + 32), world.policy("more", ["Cother"], 1)])
