@@ -128,10 +128,32 @@ class _Parent:
             signal.signal(number, signal.SIG_DFL)
         os.close(self._hear)
         try:
-            run_until_stopped(lambda stop: _work(self._config, self._listener, self._folder, self._say, stop))
+            run_until_stopped(self._work)
         except SystemExit as end:
             sys.stdout.flush()
             os._exit(end.code if isinstance(end.code, int) else 1)  # what is to be tidied up is the parent's
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        from cse.app import StartError  # the bindings take half a second to import, and the parent needs none of them
+        from cse.bindings.http import BindError
+        from cse.security import SecurityError
+        from cse.storage import StoreOpenError
+
+        watching = asyncio.create_task(_stop_with_parent(os.getppid(), stop))
+        try:
+            try:
+                from cse.workers.worker import Worker
+            except ImportError as error:
+                raise CannotStart(f"--workers needs psycopg ({error}): pip install 'onemec[postgresql]'") from error
+            await Worker(self._config, self._listener, self._folder, self._tell_parent, patient=self._told).run(stop)
+        except (StartError, StoreOpenError, SecurityError, BindError) as error:
+            raise CannotStart(str(error)) from error
+        finally:
+            watching.cancel()
+
+    def _tell_parent(self, doing: str) -> None:
+        with contextlib.suppress(OSError):  # nobody hears any more
+            os.write(self._say, f"{os.getpid()} {doing}\n".encode())
 
     def _stop(self) -> None:
         """End the workers: the leader last, the others need it for what they have begun."""
@@ -146,28 +168,6 @@ class _Parent:
             for pid in group:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-
-
-async def _work(config: CseConfig, listener: socket.socket | None, folder: Path, say: int, stop: asyncio.Event) -> None:
-    from cse.app import StartError  # the bindings take half a second to import, and the parent needs none of them
-    from cse.bindings.http import BindError
-    from cse.security import SecurityError
-    from cse.storage import StoreOpenError
-    from cse.workers.worker import Worker
-
-    watching = asyncio.create_task(_stop_with_parent(os.getppid(), stop))
-    try:
-        worker = Worker(config, listener, folder, lambda doing: _tell_parent(say, doing))
-        await worker.run(stop)
-    except (StartError, StoreOpenError, SecurityError, BindError) as error:
-        raise CannotStart(str(error)) from error
-    finally:
-        watching.cancel()
-
-
-def _tell_parent(say: int, doing: str) -> None:
-    with contextlib.suppress(OSError):  # nobody hears any more
-        os.write(say, f"{os.getpid()} {doing}\n".encode())
 
 
 async def _stop_with_parent(parent: int, stop: asyncio.Event) -> None:

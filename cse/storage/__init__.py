@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from cse.ports import Engine
@@ -18,13 +17,12 @@ _FORMS = '"memory", "sqlite:///relative/path.db", "sqlite:////absolute/path.db" 
 _SQLITE = "sqlite:///"
 
 
-def open_store(url: str, *, deposed: Callable[[str], None] | None = None) -> Engine:
+def open_store(url: str) -> Engine:
     """Open the store that ``url`` names; it is loaded and ready when this returns.
 
     Args:
         url: ``memory``, ``sqlite:///`` and a path relative to the working directory, or ``sqlite:////`` and the rest
             of an absolute path; or ``postgresql://user:password@host:port/database``.
-        deposed: called, in another thread, with the reason when this process may not write to the store any more.
 
     Raises:
         StoreOpenError: the URL has another form, or the store cannot be opened. The message is one line and says what
@@ -33,7 +31,7 @@ def open_store(url: str, *, deposed: Callable[[str], None] | None = None) -> Eng
     if url in ("memory", "memory:", "memory://"):
         return MemoryStore()
     if url.startswith(("postgresql://", "postgres://")):
-        return _open_postgresql(url, deposed)
+        return _open_postgresql(url)
     if not url.startswith(_SQLITE) or url == _SQLITE:
         raise StoreOpenError(f"storage {url!r} is not understood: give {_FORMS}")
     from cse.storage.sqlite import SqliteStore  # what only this engine needs takes 0.2 s to import
@@ -41,11 +39,11 @@ def open_store(url: str, *, deposed: Callable[[str], None] | None = None) -> Eng
     return SqliteStore(Path(url.removeprefix(_SQLITE)))
 
 
-def _open_postgresql(url: str, deposed: Callable[[str], None] | None) -> Engine:
+def _open_postgresql(url: str) -> Engine:
     try:
         from cse.storage.postgresql import PostgresStore  # an optional extra
     except ImportError as error:
         raise StoreOpenError(
             f"storage on PostgreSQL needs psycopg ({error}): pip install 'onemec[postgresql]'"
         ) from error
-    return PostgresStore(url) if deposed is None else PostgresStore(url, deposed=deposed)
+    return PostgresStore(url)

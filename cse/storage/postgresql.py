@@ -52,7 +52,13 @@ class PostgresStore(LoggedStore):
         except BaseException:
             self._session.close()
             raise
-        self._start(PostgresCommit(self._session, self, garbage, group_limit, patience_s, deposed))
+        commits = PostgresCommit(self._session, self, garbage, group_limit, patience_s, deposed)
+        self._look = commits.look
+        self._start(commits)
+
+    def look(self) -> None:
+        """See whether this process still leads; ``deposed`` is called when it does not."""
+        self._look()
 
     def _let_go(self) -> None:
         self._reader.close()

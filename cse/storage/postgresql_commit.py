@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from cse.storage import statements as sql
-from cse.storage.commit import REFUSED, Changes, GroupCommit, wake
+from cse.storage.commit import REFUSED, Changes, GroupCommit, running_loop, wake
 from cse.storage.garbage import Garbage
 from cse.storage.group import Group
 from cse.storage.postgresql_reader import bulk, is_lost, translated
@@ -112,6 +112,17 @@ class PostgresCommit(GroupCommit):
             self._changes.refuse("")
             _LOG.warning("storage: the database is back")
 
+    def look(self) -> None:
+        """See whether this process still leads, unless a commit under way will tell."""
+        if self._in_flight is None and not self.reason and not self._stopped:
+            self._in_flight = Group(0, probe=True)
+            self._loop = running_loop()
+            self._jobs.put(self._in_flight)
+
+    def _probed(self, error: Exception | None) -> None:
+        if self.reason:  # else it was only a look
+            super()._probed(error)
+
     async def drain(self) -> None:
         """Write all there is; a database that is away is not waited for."""
         if self._away:
@@ -176,9 +187,21 @@ class PostgresCommit(GroupCommit):
         raise error
 
     def _try_disk(self) -> None:
-        if self._session.connection.closed:
-            self._session.resume()
-        self._session.set_fact("probe", str(time.time_ns()))
+        session = self._session
+        try:
+            if session.connection.closed:
+                session.resume()
+            if self.reason:
+                session.set_fact("probe", str(time.time_ns()))
+            else:
+                session.connection.execute("SELECT 1")
+        except Deposed as other:
+            self._deposed(str(other))
+            raise
+        except psycopg.Error as error:
+            if is_lost(error):
+                session.connection.close()
+            raise
 
 
 class _Slices:

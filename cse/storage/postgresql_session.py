@@ -124,6 +124,7 @@ class Session:
             _LOG.log(level, "storage %s: from schema %d to %d", where, version, sql.SCHEMA_VERSION)
             self.connection.autocommit = False
             try:
+                self.connection.execute("SET LOCAL statement_timeout = 0")  # large tables take their time
                 upgrade_postgresql(self.connection, version)
             finally:
                 self.connection.rollback()

@@ -27,10 +27,9 @@ from cse.config import CseConfig, split_address
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Operation, Request, Response, error_response
 from cse.onem2m.status import Status
-from cse.ports import Engine
 from cse.security import Security
-from cse.storage import open_store
-from cse.storage.errors import StoreBusy
+from cse.storage.errors import StoreBusy, StoreOpenError
+from cse.storage.postgresql import PostgresStore
 from cse.workers.door import Door
 from cse.workers.link import ForwardedWebSocket, Link, LinkLost, NotSent, forward_watch
 
@@ -38,6 +37,10 @@ _log = logging.getLogger(__name__)
 
 #: pause between looks for a leader, in seconds
 _LOOK_S = 0.1
+#: pause between attempts to reach a database that is away, in seconds
+_AWAY_S = 1.0
+#: pause between looks whether this worker still leads, in seconds: its answers from memory are that old at most
+_CHECK_S = 1.0
 #: how long a request waits for somebody to lead, in seconds: a take-over reads the whole tree
 _PATIENCE_S = 15.0
 #: what a process ends with that may not lead any more, so that it cannot go on with an old tree
@@ -52,12 +55,20 @@ class Worker:
         listener: the HTTP socket that all workers share; None without HTTP.
         folder: where the leader's door is; only this user may enter it.
         tell: told ``leading`` or ``following`` when that is what this worker does now.
+        patient: the CSE runs already: a database that is away is waited for.
     """
 
     def __init__(
-        self, config: CseConfig, listener: socket.socket | None, folder: Path, tell: Callable[[str], None]
+        self,
+        config: CseConfig,
+        listener: socket.socket | None,
+        folder: Path,
+        tell: Callable[[str], None],
+        *,
+        patient: bool,
     ) -> None:
         self._config = config
+        self._patient = patient
         self._listener = listener
         self._path = folder / "leader"
         self._tell = tell
@@ -107,6 +118,7 @@ class Worker:
             link = await Link.open(self._path)
             if link is not None:
                 self._link = link
+                self._patient = True
                 self._wake()
                 self._tell("following")
                 await link.lost.wait()
@@ -114,15 +126,25 @@ class Worker:
             engine = await self._right_to_lead()
             if engine is not None:
                 await self._lead(engine)
-        await asyncio.Event().wait()
+                while True:
+                    await asyncio.sleep(_CHECK_S)
+                    engine.look()
 
-    async def _right_to_lead(self) -> Engine | None:
-        with contextlib.suppress(StoreBusy):
-            return await asyncio.to_thread(open_store, self._config.store, deposed=_leave)
-        await asyncio.sleep(_LOOK_S)
+    async def _right_to_lead(self) -> PostgresStore | None:
+        pause_s = _LOOK_S
+        try:
+            return await asyncio.to_thread(PostgresStore, self._config.store, deposed=_leave)
+        except StoreBusy:
+            pass
+        except StoreOpenError as error:
+            if not self._patient:
+                raise
+            _log.error("%s", error)
+            pause_s = _AWAY_S
+        await asyncio.sleep(pause_s)
         return None
 
-    async def _lead(self, engine: Engine) -> None:
+    async def _lead(self, engine: PostgresStore) -> None:
         cse = Cse(self._config, store=engine, front=self._front)
         await cse.start()
         self._cse = cse

@@ -12,10 +12,15 @@ import pytest
 
 from cse.ports import Engine
 from cse.storage.memory import MemoryStore
+from cse.storage.postgresql import PostgresStore
 from cse.storage.sqlite import SqliteStore
 from tests.core.world import World
+from tests.postgres import PostgresServer
 
 CODECS = ["http", "mqtt", "coap"]
+ENGINES = ["memory", "sqlite"]
+#: modules that run on PostgreSQL too: above the store the engines differ in nothing, and a database takes its time
+ON_POSTGRESQL = {"test_containers"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,11 +29,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         everywhere = bool(os.environ.get("ONEMEC_ALL_CODECS"))
         more = everywhere or metafunc.module.__name__.rpartition(".")[2] == "test_containers"
         metafunc.parametrize("codec", [*CODECS, "ws"] if more else CODECS)
+    if "store" in metafunc.fixturenames:
+        more = metafunc.module.__name__.rpartition(".")[2] in ON_POSTGRESQL
+        metafunc.parametrize("store", [*ENGINES, "postgresql"] if more else ENGINES, indirect=True)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty store of each engine."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.store()
+        database = PostgresStore(url)
+        yield database
+        asyncio.run(database.close())
+        server.drop(url)
+        return
     # Thousands of tests have a store each: 32 MiB of ballast for every one would fill the disk it is to keep free.
     engine: Engine = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "cse.db", ballast_bytes=0)
     yield engine
