@@ -1,4 +1,4 @@
-"""Floods of slow connections, unfinished transfers and forged questions: who behaves is served (trust.md R5, R14, R16, TP-10).
+"""Floods of slow connections, unfinished transfers, endless bodies: who behaves is served (R5, R14, R16; TP-10).
 
 The CSE is a process of its own, so that what it grows by is its own. Loopback is exempt from the bounds per address, so
 what holds here is the bound of all connections and that a new one takes the place of one that only waits.
@@ -121,7 +121,8 @@ class Customer:
         """What it saw."""
         worst = sorted(self.taken)
         p99 = worst[int(len(worst) * 0.99) - 1]
-        return f"{len(worst)} requests, {len(self.failures)} failed, p99 {p99 * 1000:.0f} ms, worst {worst[-1] * 1000:.0f} ms"
+        times = f"p99 {p99 * 1000:.0f} ms, worst {worst[-1] * 1000:.0f} ms"
+        return f"{len(worst)} requests, {len(self.failures)} failed, {times}"
 
     def check(self) -> None:
         """It was served."""
