@@ -1,8 +1,9 @@
 """The embedded MQTT 3.1.1 broker of `onemec up`, for machines where no Mosquitto runs.
 
 The wire format is amqtt's; sessions and routing are ours, because amqtt's own lose or misdeliver what the oneM2M MQTT
-binding rests on (docs/adr/0003). It listens on loopback only and asks nobody for a name (profile insecure-dev).
-In its own process: `python -m onemec.broker --host 127.0.0.1 --port 1883`.
+binding rests on (docs/adr/0003). It listens on loopback only. Without credentials it asks nobody for a name (profile
+insecure-dev); with them a user sends and listens under his own name only, as Mosquitto does with our ACL file.
+In its own process: `python -m onemec.broker --host 127.0.0.1 --port 1883 [--credentials FILE]`.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import ssl
 import sys
 from collections import deque
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,13 +27,15 @@ from amqtt.errors import AMQTTError, CodecError, MQTTError, NoDataError
 from amqtt.mqtt.connect import ConnectPayload, ConnectVariableHeader
 from amqtt.mqtt.packet import CONNECT, PUBREL, SUBSCRIBE, UNSUBSCRIBE, MQTTFixedHeader
 
+from cse.credentials import ACL_PATTERNS, Credentials, CredentialsError
+
 PACKET_LIMIT_BYTES = 1 << 20
 SEND_BUFFER_LIMIT_BYTES = 4 << 20  # QoS 0 for a subscriber that does not read is dropped beyond this
 IN_FLIGHT_LIMIT = 100  # QoS 1 and 2 messages of one subscriber that wait for their acknowledgement
 QUEUE_LIMIT = 100_000  # messages kept for one subscriber that is slow or away
 CONNECT_TIMEOUT_S = 10.0
 REFUSED = 0x80  # return code of SUBACK [MQTT 3.1.1, 3.9.3]
-WRONG_VERSION, BAD_IDENTIFIER = 1, 2  # return codes of CONNACK [3.2.2.3]
+WRONG_VERSION, BAD_IDENTIFIER, BAD_PASSWORD = 1, 2, 4  # return codes of CONNACK [3.2.2.3]
 PROTOCOLS = {("MQTT", 4), ("MQIsdp", 3)}  # 3.1.1, and 3.1, which differs in the name only
 
 _log = logging.getLogger(__name__)
@@ -109,6 +113,7 @@ class _Connection:
     writer: asyncio.StreamWriter
     will: _Message | None
     silence_limit_s: float  # 0: the client did not ask to be watched
+    user: str = ""
     last_heard: float = 0.0
 
     def send(self, packet: Any) -> None:
@@ -135,9 +140,14 @@ class _Connection:
 
 
 class EmbeddedBroker:
-    """An MQTT 3.1.1 broker on loopback: QoS 0 to 2, lasting sessions, retained messages, wills; nothing is on disk."""
+    """An MQTT 3.1.1 broker on loopback: QoS 0 to 2, lasting sessions, retained messages, wills; nothing is on disk.
 
-    def __init__(self) -> None:
+    Args:
+        credentials: who may connect, and under which names; None lets everybody do everything.
+    """
+
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self._credentials = credentials
         self._server: asyncio.Server | None = None
         self._sessions: dict[str, _Session] = {}
         self._exact: dict[str, dict[_Session, int]] = {}
@@ -240,11 +250,15 @@ class EmbeddedBroker:
             code = WRONG_VERSION
         elif payload.client_id_is_random and not header.clean_session_flag:
             code = BAD_IDENTIFIER
+        elif not self._knows(payload):
+            code = BAD_PASSWORD
         if code:
             writer.write(wire.ConnackPacket.build(0, code).to_bytes())
             raise MQTTError(f"CONNECT refused with code {code}")
         if header.reserved_flag or (header.will_flag and not payload.will_topic) or header.will_qos > 2:
             raise MQTTError("CONNECT flags contradict its payload [MQTT-3.1.2]")
+        if self._credentials is not None:
+            payload.client_id = f"{payload.username}/{payload.client_id}"  # nobody takes the session of another user
         old = self._sessions.get(payload.client_id)
         if old is not None and old.connection is not None:
             _log.warning("%s: connected again, the older connection is closed", old.client_id)
@@ -260,10 +274,24 @@ class EmbeddedBroker:
         will = None
         if header.will_flag:
             will = _Message(payload.will_topic, bytes(payload.will_message), header.will_qos, header.will_retain_flag)
-        connection = _Connection(session, writer, will, 1.5 * header.keep_alive)
+        connection = _Connection(session, writer, will, 1.5 * header.keep_alive, payload.username or "")
         session.connection = connection
         connection.send(wire.ConnackPacket.build(int(old is not None), 0))
         return connection
+
+    def _knows(self, payload: Any) -> bool:
+        known = self._credentials
+        return known is None or known.is_mqtt_password(payload.username or "", payload.password or "")
+
+    def _may(self, connection: _Connection, access: str, topic: str) -> bool:
+        """Whether a user may write to a topic, or read what a filter covers: the patterns of Mosquitto's ACL file."""
+        if self._credentials is None:
+            return True
+        for rule in ACL_PATTERNS:
+            kind, _, pattern = rule.partition(" ")
+            if kind == access and _matches(pattern.replace("%u", connection.user), topic):
+                return True
+        return False
 
     def _leave(self, connection: _Connection) -> None:
         if connection.session.connection is not connection:
@@ -272,7 +300,7 @@ class EmbeddedBroker:
         will, connection.will = connection.will, None
         if connection.session.clean:
             self._forget(connection.session)
-        if will is not None:
+        if will is not None and self._may(connection, "write", will.topic):
             self.publish(will)
 
     def _forget(self, session: _Session) -> None:
@@ -314,20 +342,23 @@ class EmbeddedBroker:
 
     def _receive(self, connection: _Connection, packet: Any) -> None:
         message = _Message(packet.topic_name, packet.data, packet.qos, packet.retain_flag)
+        allowed = self._may(connection, "write", message.topic)
         if message.qos < 2:
-            self.publish(message)
+            if allowed:  # else acknowledged and dropped, as MQTT 3.1.1 has it [3.3.5.2]
+                self.publish(message)
             if message.qos:
                 connection.send(wire.PubackPacket.build(packet.packet_id))
             return
         if packet.packet_id not in connection.session.received:
             connection.session.received.add(packet.packet_id)
-            self.publish(message)
+            if allowed:
+                self.publish(message)
         connection.send(wire.PubrecPacket.build(packet.packet_id))
 
     def _subscribe(self, connection: _Connection, packet: Any) -> None:
         session, granted, retained = connection.session, [], []
         for topic_filter, qos in packet.payload.topics:
-            if not _is_filter(topic_filter):
+            if not _is_filter(topic_filter) or not self._may(connection, "read", topic_filter):
                 granted.append(REFUSED)
                 continue
             session.subscriptions[topic_filter] = qos
@@ -452,11 +483,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def _run(host: str, port: int) -> None:
+async def _run(host: str, port: int, credentials: Credentials | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    broker = EmbeddedBroker()
+    broker = EmbeddedBroker(credentials)
     url = await broker.start(host, port)
     print(f"embedded MQTT broker on {url}\nready", flush=True)
     await stopped.wait()
@@ -468,10 +499,15 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m onemec.broker", description="Embedded MQTT broker on loopback.")
     options.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
     options.add_argument("--port", default=1883, type=int, help="TCP port, 0 for a free one (default: %(default)s)")
+    options.add_argument("--credentials", default="", help="file of onemec device; without it everybody may connect")
     chosen = options.parse_args()
     logging.basicConfig(level=logging.WARNING, format="broker: %(message)s")
     try:
-        uvloop.run(_run(chosen.host, chosen.port))
+        credentials = Credentials(Path(chosen.credentials)) if chosen.credentials else None
+        uvloop.run(_run(chosen.host, chosen.port, credentials))
+    except CredentialsError as fault:
+        print(f"broker: {fault}", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as fault:
         reason = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else fault
         print(f"broker: cannot listen on {chosen.host}:{chosen.port}: {reason}; choose another", file=sys.stderr)
