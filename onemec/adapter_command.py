@@ -56,7 +56,13 @@ def adapter(
         bool, option("--callbacks/--no-callbacks", help="The platform can reach that address; else it is polled.")
     ] = True,
     profile: Annotated[str, option(help="Dialect of the platform: spec, sandbox, or auto to find out.")] = "auto",
-    app_instance_id: Annotated[str, option(help="appInstanceId given by MEC management; default: its own.")] = "",
+    app_instance_id: Annotated[
+        str,
+        option(
+            envvar=["ONEMEC_ADAPTER_APP_INSTANCE_ID", "MEC_APP_INSTANCE_ID"],
+            help="appInstanceId given by MEC management; default: its own.",
+        ),
+    ] = "",
     ae_mode: Annotated[str, option(help="What exposed AEs become: app, service, device or none.")] = "app",
     expose: Annotated[str, option(help="AEs that are exposed: flagged (mec:expose), all or none.")] = "flagged",
     expose_api: Annotated[

@@ -67,6 +67,7 @@ async def exposed_ae(stack: AsyncExitStack, edge: Cse, name: str = "gw", **attri
 # --- registration ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-1.01", "MAP-2.09")
 async def test_registers_the_cse_with_a_service_that_leads_to_it(mep: Mep, edge: Cse) -> None:
     async with running_adapter(cse_url=url_of(edge), mep_url=mep.url) as adapter:
         await until(lambda: serving(adapter))
@@ -82,6 +83,7 @@ async def test_registers_the_cse_with_a_service_that_leads_to_it(mep: Mep, edge:
         assert registration.body["appName"] == "onem2m-edge-cse"
 
 
+@pytest.mark.behaviour("MAP-1.02")
 async def test_every_binding_is_a_service_of_its_own(mep: Mep) -> None:
     async with running_cse("MN", ws=True) as edge, running_adapter(cse_url=url_of(edge), mep_url=mep.url):
         await until(lambda: services_of(mep, 2))
@@ -89,6 +91,7 @@ async def test_every_binding_is_a_service_of_its_own(mep: Mep) -> None:
         assert found == {"onem2m-cse": "REST_HTTP", "onem2m-cse-ws": "WEBSOCKET"}
 
 
+@pytest.mark.behaviour("MAP-6.17")
 async def test_stopping_leaves_nothing_behind(mep: Mep, edge: Cse) -> None:
     async with AsyncExitStack() as stack:
         await exposed_ae(stack, edge)
@@ -103,6 +106,7 @@ async def test_stopping_leaves_nothing_behind(mep: Mep, edge: Cse) -> None:
             assert mep.platform.documents.every(kind) == []
 
 
+@pytest.mark.behaviour("MAP-6.03")
 async def test_a_second_run_after_a_crash_makes_no_duplicates(mep: Mep, edge: Cse) -> None:
     settings = {"cse_url": url_of(edge), "mep_url": mep.url, "originator": ADMIN, "cse_id": "/id-edge"}
     async with Process("adapter", settings) as process:
@@ -151,6 +155,7 @@ async def test_an_edge_cse_that_comes_late_is_waited_for(mep: Mep) -> None:
             assert adapter.status().cse == "up"
 
 
+@pytest.mark.behaviour("MAP-2.05")
 async def test_services_are_inactive_while_the_cse_is_away(mep: Mep) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -169,6 +174,7 @@ async def state_is(mep: Mep, state: str) -> bool:
 # --- liveness and restart ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-6.05")
 async def test_heartbeats_keep_the_service_active_and_silence_suspends_it(edge: Cse) -> None:
     async with running(heartbeat=HeartbeatPolicy(missed_intervals=2.5)) as mep:
         settings = {
@@ -189,6 +195,7 @@ async def test_heartbeats_keep_the_service_active_and_silence_suspends_it(edge: 
             assert len(await services(mep)) == 1
 
 
+@pytest.mark.behaviour("MAP-6.12")
 async def test_a_platform_that_lost_everything_is_registered_with_again(edge: Cse) -> None:
     port = free_port()
     async with AsyncExitStack() as stack:
@@ -206,6 +213,7 @@ async def two_services_and_no_more(mep: Mep) -> bool:
     return len(found) == 2 and {service["state"] for service in found} == {"ACTIVE"}
 
 
+@pytest.mark.behaviour("MAP-6.12")
 async def test_a_platform_that_kept_everything_sees_the_same_services(edge: Cse, tmp_path: Any) -> None:
     port = free_port()
     store = f"sqlite:///{tmp_path}/mep.db"
@@ -219,6 +227,7 @@ async def test_a_platform_that_kept_everything_sees_the_same_services(edge: Cse,
     assert seen[0] == seen[1]
 
 
+@pytest.mark.behaviour("MAP-6.03")
 async def test_a_lost_answer_to_a_registration_makes_no_duplicate(mep: Mep, edge: Cse) -> None:
     async with ChaosProxy(int(mep.url.rpartition(":")[2])) as proxy:
         # Comparing the registry takes more than three answers in a row, so some must get through.
@@ -232,6 +241,7 @@ async def test_a_lost_answer_to_a_registration_makes_no_duplicate(mep: Mep, edge
             assert mep.platform.documents.count("app") == 1
 
 
+@pytest.mark.behaviour("MAP-6.07")
 async def test_a_slow_platform_does_not_delay_the_cse(mep: Mep, edge: Cse) -> None:
     async with ChaosProxy(int(mep.url.rpartition(":")[2])) as proxy:
         proxy.mode = "blackhole"
@@ -251,6 +261,7 @@ async def test_a_slow_platform_does_not_delay_the_cse(mep: Mep, edge: Cse) -> No
 # --- termination -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-6.15")
 async def test_termination_is_answered_flushed_and_confirmed(mep: Mep, edge: Cse) -> None:
     async with running_adapter(cse_url=url_of(edge), mep_url=mep.url) as adapter:
         await until(lambda: serving(adapter))
@@ -271,6 +282,7 @@ async def test_termination_is_answered_flushed_and_confirmed(mep: Mep, edge: Cse
 # --- exposure ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-1.04", "MAP-3.10", "MAP-6.08", "MAP-6.11")
 async def test_flagged_aes_become_application_instances_and_go_with_them(mep: Mep, edge: Cse) -> None:
     async with AsyncExitStack() as stack, running_adapter(cse_url=url_of(edge), mep_url=mep.url) as adapter:
         await until(lambda: serving(adapter))
@@ -296,6 +308,7 @@ async def named(mep: Mep, name: str, state: str) -> bool:
     return [service["state"] for service in await services(mep, ser_name=name)] == [state]
 
 
+@pytest.mark.behaviour("MAP-6.09", "MAP-6.10")
 async def test_silent_aes_are_inactive_without_heartbeats_until_they_speak_again(mep: Mep, edge: Cse) -> None:
     async with AsyncExitStack() as stack:
         gateway = await exposed_ae(stack, edge)
@@ -310,6 +323,7 @@ async def test_silent_aes_are_inactive_without_heartbeats_until_they_speak_again
             await until(lambda: named(mep, "onem2m-ae-org.example.gw", "ACTIVE"))
 
 
+@pytest.mark.behaviour("MAP-3.11")
 async def test_aes_as_services_of_the_cse(mep: Mep, edge: Cse) -> None:
     async with AsyncExitStack() as stack:
         await exposed_ae(stack, edge)
@@ -318,6 +332,7 @@ async def test_aes_as_services_of_the_cse(mep: Mep, edge: Cse) -> None:
             assert mep.platform.documents.count("app") == 1
 
 
+@pytest.mark.behaviour("MAP-6.16")
 async def test_termination_of_an_exposed_ae_leaves_the_ae(mep: Mep, edge: Cse) -> None:
     async with AsyncExitStack() as stack:
         gateway = await exposed_ae(stack, edge)
@@ -335,6 +350,7 @@ async def test_termination_of_an_exposed_ae_leaves_the_ae(mep: Mep, edge: Cse) -
             assert (await gateway.retrieve("-/gw"))["rn"] == "gw"
 
 
+@pytest.mark.behaviour("MAP-1.03", "MAP-1.05", "MAP-6.01")
 async def test_the_iot_platform_and_devices_are_registered_where_there_is_an_iot_api(mep: Mep) -> None:
     poa = ("http://192.0.2.5:8080", "mqtt://192.0.2.6:1883")
     async with AsyncExitStack() as stack:
@@ -418,6 +434,7 @@ class Sandbox:
         return web.json_response(known)
 
 
+@pytest.mark.behaviour("MAP-3.11", "MAP-6.02", "MAP-6.08", "MAP-6.18")
 async def test_the_hosted_sandbox_is_recognised_and_served(edge: Cse) -> None:
     sandbox = Sandbox()
     async with AsyncExitStack() as stack:

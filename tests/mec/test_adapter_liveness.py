@@ -82,6 +82,7 @@ async def last_beat(mep: Mep) -> Any:
 # --- alive or not ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-6.09", "MAP-6.10")
 async def test_an_ae_that_does_not_answer_at_its_poa_is_inactive_until_it_does(mep: Mep, edge: Cse) -> None:
     ae = Ae()
     async with AsyncExitStack() as stack:
@@ -100,6 +101,7 @@ async def test_an_ae_that_does_not_answer_at_its_poa_is_inactive_until_it_does(m
                 await until(lambda: state_is(mep, "ACTIVE"))
 
 
+@pytest.mark.behaviour("MAP-6.10")
 async def test_an_ae_that_posts_is_alive_whatever_its_poa_does(mep: Mep, edge: Cse) -> None:
     async with AsyncExitStack() as stack:
         client = await gateway(stack, edge, f"http://127.0.0.1:{free_port()}")
@@ -109,6 +111,7 @@ async def test_an_ae_that_posts_is_alive_whatever_its_poa_does(mep: Mep, edge: C
             await until(lambda: state_is(mep, "ACTIVE"))
 
 
+@pytest.mark.behaviour("MAP-6.09")
 async def test_the_last_will_of_an_mqtt_session_makes_its_ae_inactive(mep: Mep, broker_url: str) -> None:
     """The will is a oneM2M request like any other: UPDATE of the AE's requestReachability."""
     host, _, port = broker_url.removeprefix("mqtt://").partition(":")
@@ -142,6 +145,7 @@ async def test_the_last_will_of_an_mqtt_session_makes_its_ae_inactive(mep: Mep, 
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-6.16", "MAP-7.04")
 async def test_an_ae_is_told_of_its_termination_and_may_finish(mep: Mep, edge: Cse) -> None:
     ae = Ae()
     async with AsyncExitStack() as stack:
@@ -167,6 +171,7 @@ async def test_an_ae_is_told_of_its_termination_and_may_finish(mep: Mep, edge: C
             await until(lambda: admin.discover(labels=[f"mec:app={app_id}"]))
 
 
+@pytest.mark.behaviour("MAP-6.11")
 async def test_an_ae_that_went_while_the_platform_was_away_is_removed_when_it_is_back(mep: Mep, edge: Cse) -> None:
     settings = {"cse_url": edge.addresses()["http"], "mep_url": mep.url, "originator": ADMIN, "cse_id": "/id-edge"}
     async with AsyncExitStack() as stack:
@@ -189,6 +194,7 @@ async def gone(mep: Mep) -> bool:
 # --- a CSE that changes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.behaviour("MAP-6.08")
 async def test_services_of_aes_follow_a_cse_that_moves(mep: Mep, tmp_path: Any) -> None:
     port = free_port()
     settings = {"http": f"127.0.0.1:{port}", "store": f"sqlite:///{tmp_path}/edge.db"}
@@ -206,6 +212,7 @@ async def endpoint_is(mep: Mep, uri: str) -> bool:
     return [service["transportInfo"]["endpoint"] for service in await shown(mep)] == [{"uris": [uri]}]
 
 
+@pytest.mark.behaviour("MAP-1.05", "MAP-5.01", "MAP-5.04")
 async def test_a_device_follows_its_ae_and_goes_when_it_went_unseen(mep: Mep) -> None:
     async with AsyncExitStack() as stack:
         edge = await stack.enter_async_context(running_cse("MN", poa=("http://192.0.2.5:80", "mqtt://192.0.2.6:1883")))

@@ -85,6 +85,7 @@ def phase(site: Site) -> str:
     return exposed[0].phase if exposed else ""
 
 
+@pytest.mark.behaviour("MAP-8.04", "MAP-8.05")
 async def test_the_identity_of_an_ae_that_moved_survives_its_end_at_the_old_cse(world: World) -> None:
     old = await world.register(world.a)
     await until(lambda: world.is_at(world.a))
@@ -103,6 +104,7 @@ async def test_the_identity_of_an_ae_that_moved_survives_its_end_at_the_old_cse(
     await until(lambda: phase(world.b) == Phase.SERVING)
 
 
+@pytest.mark.behaviour("MAP-8.04")
 async def test_it_survives_also_when_the_old_adapter_has_not_looked_since(world: World) -> None:
     old = await world.register(world.a)
     await until(lambda: world.is_at(world.a))
@@ -116,6 +118,7 @@ async def test_it_survives_also_when_the_old_adapter_has_not_looked_since(world:
     assert world.mep.platform.documents.count("app") == 3
 
 
+@pytest.mark.behaviour("MAP-8.04")
 async def test_an_older_registration_takes_over_when_the_newer_ends(world: World) -> None:
     await world.register(world.a)
     await until(lambda: world.is_at(world.a))
@@ -127,6 +130,7 @@ async def test_an_older_registration_takes_over_when_the_newer_ends(world: World
     await until(lambda: phase(world.a) == Phase.SERVING)
 
 
+@pytest.mark.behaviour("MAP-8.04")
 async def test_the_newest_wins_whichever_adapter_speaks_last(world: World) -> None:
     await world.register(world.a)
     await until(lambda: world.is_at(world.a))
@@ -143,6 +147,7 @@ async def test_the_newest_wins_whichever_adapter_speaks_last(world: World) -> No
         assert await world.is_at(world.b)
 
 
+@pytest.mark.behaviour("MAP-8.04")
 async def test_stopping_the_old_adapter_leaves_what_is_another_cses(mep: Mep) -> None:
     async with AsyncExitStack() as stack:
         async with AsyncExitStack() as first:
@@ -161,6 +166,7 @@ async def test_stopping_the_old_adapter_leaves_what_is_another_cses(mep: Mep) ->
         assert await world.is_at(site_b)
 
 
+@pytest.mark.behaviour("MAP-8.04")
 async def test_services_of_the_cse_follow_the_newest_registration(mep: Mep) -> None:
     async with AsyncExitStack() as stack:
         world = await _world(mep, stack, "service")
@@ -175,6 +181,7 @@ async def test_services_of_the_cse_follow_the_newest_registration(mep: Mep) -> N
         await until(world.is_nowhere)
 
 
+@pytest.mark.behaviour("MAP-8.04")
 async def test_a_device_that_moved_stays_registered(mep: Mep) -> None:
     async with AsyncExitStack() as stack:
         world = await _world(mep, stack, "device")

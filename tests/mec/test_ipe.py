@@ -49,6 +49,7 @@ def test_labels_tell_name_category_state_and_place() -> None:
     )
 
 
+@pytest.mark.behaviour("MAP-7.07")
 def test_own_services_never_come_back() -> None:
     own, peer, other = of_cse("s1", "/id-edge"), of_cse("s2", "/id-other"), shown("s3")
     of_ae = shown("s4", transportInfo=transport(implSpecificInfo={"onem2m": {"csi": "/id-edge", "aeId": "C1"}}))
@@ -86,6 +87,7 @@ def test_carrying_out_a_plan_leaves_nothing_to_do(before: dict[str, str], after:
     assert tree.keys() == after.keys()
 
 
+@pytest.mark.behaviour("MAP-7.07")
 def test_own_applications_and_devices_never_come_back() -> None:
     apps = {"a-1": {"id": "a-1", "appName": "x", "instantiatedAppState": {"operationalState": "STARTED"}}, "own": {}}
     (entry,) = apps_of(apps, {"own"}).values()
@@ -129,6 +131,7 @@ async def gone(client: Client, address: str) -> bool:
     return False
 
 
+@pytest.mark.behaviour("MAP-7.02", "MAP-7.04")
 async def test_services_come_change_and_go_in_the_tree(mep: Mep, edge: Cse, admin: Client) -> None:
     # The poll is far too slow to help: what is seen here came by notifications.
     async with running_adapter(cse_url=edge.addresses()["http"], mep_url=mep.url, poll_s=60.0) as adapter:
@@ -162,6 +165,7 @@ async def shows(client: Client, place: str, state: str) -> bool:
         return False
 
 
+@pytest.mark.behaviour("MAP-6.04")
 async def test_polling_is_enough_where_nobody_can_call_back(mep: Mep, edge: Cse, admin: Client) -> None:
     async with running_adapter(cse_url=edge.addresses()["http"], mep_url=mep.url, callbacks=False) as adapter:
         await until(lambda: adapter.status().mp1 == "SERVING")
@@ -173,6 +177,7 @@ async def test_polling_is_enough_where_nobody_can_call_back(mep: Mep, edge: Cse,
         await until(lambda: gone(admin, f"-/mec/services/{service['serInstanceId']}"))
 
 
+@pytest.mark.behaviour("MAP-7.01", "MAP-7.06", "MAP-7.07")
 async def test_own_services_are_not_mirrored_and_peers_are_named(mep: Mep, edge: Cse, admin: Client) -> None:
     app_id = await mep.app()
     told = {"onem2m": {"cseId": "/id-other", "poa": ["http://192.0.2.9:8080"]}}
@@ -208,6 +213,7 @@ async def platform_is_serving(client: Client) -> bool:
         return False
 
 
+@pytest.mark.behaviour("MAP-7.02")
 async def test_what_went_while_the_adapter_was_away_is_gone_after_its_return(
     mep: Mep, edge: Cse, admin: Client
 ) -> None:
@@ -222,6 +228,7 @@ async def test_what_went_while_the_adapter_was_away_is_gone_after_its_return(
         assert adapter.status().mirrored == 1
 
 
+@pytest.mark.behaviour("MAP-7.02")
 async def test_a_tree_that_was_deleted_is_built_again(mep: Mep, edge: Cse, admin: Client) -> None:
     app_id = await mep.app()
     await mep.service(app_id, serName="mec013-1")
@@ -233,6 +240,7 @@ async def test_a_tree_that_was_deleted_is_built_again(mep: Mep, edge: Cse, admin
         await until(lambda: labelled(admin, "mec:serName=mec013-1"))
 
 
+@pytest.mark.behaviour("MAP-7.03", "MAP-7.05", "MAP-7.07")
 async def test_applications_and_devices_of_others_come_and_go_in_the_tree(mep: Mep, admin: Client, edge: Cse) -> None:
     gateway = await mep.app(appName="video", appProvider="Acme")
     platform = {"iotPlatformId": "their-platform", "enabled": True, "userTransportInfo": [BROKER]}

@@ -28,6 +28,7 @@ from mec_adapter.lifecycle import (
     Service,
     Started,
     StopRequested,
+    Superseded,
     TerminationRequested,
     Tick,
     Wind,
@@ -86,6 +87,7 @@ def test_retry_after_is_kept() -> None:
     assert due(state) == 117.0
 
 
+@pytest.mark.behaviour("MAP-6.02")
 def test_not_instantiated_yet_is_tried_again() -> None:
     state, _ = run(Started(), Registered("app-1"), Failed("not instantiated", 409))
     assert state.phase is Phase.REGISTERED
@@ -93,12 +95,48 @@ def test_not_instantiated_yet_is_tried_again() -> None:
     assert kinds(actions) == [ConfirmReady]
 
 
+@pytest.mark.behaviour("MAP-6.02")
 def test_not_ready_means_confirm_again_once() -> None:
     state, actions = run(Started(), Registered("app-1"), Ready(), Failed("not ready", 403))
     assert kinds(actions)[-1] is ConfirmReady
     state, actions = run(Ready(), Failed("still not", 403), state=state)
     assert kinds(actions) == [Reconcile]
     assert due(state) is not None
+
+
+def test_readiness_is_confirmed_again_also_after_an_outage() -> None:
+    state, actions = run(Failed("down"), Failed("down"), Failed("not ready", 403), state=serving(SERVICE))
+    assert actions == []
+    at = due(state)
+    assert at is not None
+    state, tried = step(state, Tick(), at)
+    assert kinds(list(tried)) == [ConfirmReady]
+
+
+def test_pauses_grow_up_to_what_the_heartbeat_interval_allows() -> None:
+    state, now = Lifecycle(longest_pause_s=15.0), 0.0
+    state, _ = step(state, Started(), now)
+    for _ in range(10):
+        state, _ = step(state, Failed("no connection"), now, 1.0)
+        at = due(state)
+        assert at is not None
+        assert at - now <= 15.0
+        now = at
+        state, _ = step(state, Tick(), now)
+    state, _ = step(state, Registered("app-1"), now)
+    state, _ = step(state, Failed("unknown", 404), now, 1.0)
+    assert (state.phase, state.longest_pause_s) == (Phase.INIT, 15.0)
+
+
+@pytest.mark.parametrize("before", [Lifecycle(), serving(SERVICE)])
+def test_a_superseded_instance_waits_and_tries_again_and_leaves_nothing(before: Lifecycle) -> None:
+    state, actions = run(Superseded("/id-b"), state=before)
+    assert (state.phase, state.app_id, state.services, actions) == (Phase.YIELDED, "", (), [])
+    assert due(state) == 100.0 + state.audit_s
+    again, tried = run(Tick(), state=state)
+    assert (again.phase, kinds(tried)) == (Phase.INIT, [Register])
+    ended, done = run(StopRequested(), state=state)
+    assert (ended.phase, done) == (Phase.STOPPED, [])
 
 
 @pytest.mark.parametrize("status", [401, 404, 410])
@@ -123,6 +161,7 @@ def test_trouble_while_serving_changes_nothing_but_the_next_try() -> None:
     assert actions == []
 
 
+@pytest.mark.behaviour("MAP-6.05")
 def test_first_heartbeat_at_once_then_at_six_tenths_of_the_interval() -> None:
     state = serving(SERVICE, SILENT)
     assert due(state) == 100.0
@@ -132,6 +171,7 @@ def test_first_heartbeat_at_once_then_at_six_tenths_of_the_interval() -> None:
     assert due(state) == 106.0
 
 
+@pytest.mark.behaviour("MAP-6.05")
 def test_heartbeats_adopt_a_new_interval() -> None:
     state, _ = step(serving(SERVICE), Beaten("t1", 20.0), 100.0, 0.5)
     assert state.services[0].interval_s == 20.0
@@ -184,9 +224,9 @@ def test_stopping_deregisters_only_what_is_registered() -> None:
 
 
 OUTCOMES: dict[type, list[Event]] = {
-    Register: [Registered("app-1"), Failed("down"), Failed("401", 401), Failed("500", 500)],
+    Register: [Registered("app-1"), Failed("down"), Failed("401", 401), Superseded("/id-b")],
     ConfirmReady: [Ready(), Failed("down"), Failed("gone", 404), Failed("too early", 409)],
-    Reconcile: [Reconciled((SERVICE, SILENT)), Failed("down"), Failed("gone", 404), Failed("not ready", 403)],
+    Reconcile: [Reconciled((SERVICE, SILENT)), Superseded("/id-b"), Failed("gone", 404), Failed("not ready", 403)],
     Beat: [Beaten("t1"), BeatFailed("t1", "down"), BeatFailed("t1", "gone", 404), BeatFailed("t1", "409", 409)],
 }
 

@@ -210,6 +210,7 @@ class Guarded:
         return web.json_response({"detail": "who are you"}, status=401)
 
 
+@pytest.mark.behaviour("MAP-6.06")
 async def test_concurrent_calls_share_one_token_and_one_renewal() -> None:
     guarded = Guarded()
     async with peer(guarded.handler) as url, guest_of(url) as client:

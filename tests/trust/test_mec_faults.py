@@ -33,6 +33,7 @@ async def world() -> AsyncIterator[World]:
         yield everything
 
 
+@pytest.mark.behaviour("MAP-6.13")
 @together
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_requests_keep_their_time_and_the_registry_is_right_again(world: World, fault: str) -> None:
