@@ -37,6 +37,7 @@ from cse.config import CseConfig, outbound_rules, split_address
 from cse.core.expiry import expire
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
+from cse.core.numbers import CSE_BASE
 from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
@@ -149,11 +150,11 @@ class Cse:
         self.engine = self._given_store if self._given_store is not None else open_store(self.config.store)
         settings = replace(self.config.settings(self.config.poa), admin=self.security.admins)
         self.hosting = HostingCse(settings, load_registry(), self.engine)
-        await self.engine.durable(prepare(self.hosting, self._env()))
+        await self._set_up()
         await self._open_bindings()
         poa = self.config.poa or self._points_of_access()
         self.hosting.settings = replace(settings, poa=poa)
-        await self.engine.durable(prepare(self.hosting, self._env()))
+        await self._set_up()
         rebuild(self.hosting, self._env())
         if self.security.credentials is not None:
             self.security.credentials.on_change = self._credentials_changed
@@ -163,6 +164,20 @@ class Cse:
         if self.config.registrar:
             self.registration = Registration(self.config, poa, self.delivery.ask, self.serve, self._new_id)
             self._run(self._register_for_ever(self.registration), "registration")
+
+    async def _set_up(self) -> None:
+        """Make or refresh the CSEBase. A store that can only be read and deleted from now is served all the same.
+
+        Raises:
+            StartError: there is no CSEBase yet, and the store cannot keep one.
+        """
+        is_known = bool(self.engine.of_type(CSE_BASE))
+        try:
+            await self.engine.durable(prepare(self.hosting, self._env()))
+        except CseError as error:
+            if not is_known:
+                raise StartError(f"{error.debug}: make room, or give another --store") from error
+            _log.warning("the CSEBase cannot be brought up to date: %s", error.debug)
 
     async def _open_bindings(self) -> None:
         config, lenient = self.config, self.config.profile == "lenient"
@@ -463,7 +478,7 @@ class Cse:
         await registration.registered.wait()
         if registration.in_cse_id:
             self.hosting.settings = replace(self.hosting.settings, in_cse_id=registration.in_cse_id)
-            await self.engine.durable(prepare(self.hosting, self._env()))
+            await self._set_up()
 
     def _run(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)

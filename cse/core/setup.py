@@ -9,7 +9,7 @@ from cse.core.hosting import HostingCse
 from cse.core.numbers import CSE_BASE
 from cse.core.pipeline import serve
 from cse.onem2m.primitives import Operation, Request
-from cse.ports import Env, Resource, Ticket
+from cse.ports import Env, Resource, Ticket, both
 
 
 class IdentityChanged(Exception):
@@ -27,6 +27,7 @@ def prepare(cse: HostingCse, env: Env) -> Ticket:
     """
     settings, store = cse.settings, cse.store
     existing = store.of_type(CSE_BASE)
+    base = existing[0] if existing else None
     resource_type = cse.registry[CSE_BASE]
     attributes: dict[str, Any] = {
         "rn": settings.cse_name,
@@ -45,27 +46,31 @@ def prepare(cse: HostingCse, env: Env) -> Ticket:
     }
     if settings.in_cse_id:
         attributes["ici"] = settings.in_cse_id
+    if base is not None:
+        attributes["ct"] = base.attributes["ct"]
+        if not settings.poa:  # not known before the bindings listen: what is stored stands until then
+            attributes["poa"] = base.attributes.get("poa", [])
+        if all(base.attributes.get(name) == value for name, value in attributes.items() if name != "lt"):
+            return _make_own_resources(cse, env)
     store.begin()
     try:
-        if not existing:
+        if base is None:
             store.insert(
                 Resource(
                     cse.base_ri, "", settings.cse_name, CSE_BASE, resource_type.root, settings.cse_name, attributes
                 )
             )
         else:
-            base = existing[0]
             if base.attributes.get("csi") != settings.cse_id or base.rn != settings.cse_name:
                 raise IdentityChanged(
                     f"the store belongs to CSE {base.attributes.get('csi')} named {base.rn}: start with that --id and "
                     f"--name, or give another --store"
                 )
-            attributes["ct"] = base.attributes["ct"]
             store.replace(base.ri, {**base.attributes, **attributes})
     except BaseException:
         store.rollback()
         raise
-    return max(store.commit(), _make_own_resources(cse, env))
+    return both(store.commit(), _make_own_resources(cse, env))
 
 
 def _make_own_resources(cse: HostingCse, env: Env) -> Ticket:

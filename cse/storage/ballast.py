@@ -6,10 +6,10 @@ import contextlib
 import os
 from pathlib import Path
 
-#: enough for the write-ahead log of many deletions
+#: enough to bring a full write-ahead log (8 MiB) into the database, and for the log of many deletions
 DEFAULT_BYTES = 32 << 20
 #: part of the file system that the default takes at most
-DEFAULT_PART = 0.02
+DEFAULT_PART = 0.25
 #: below this a ballast is not worth its file
 _LEAST_BYTES = 64 << 10
 
@@ -19,7 +19,7 @@ class Ballast:
 
     Args:
         path: where the file is.
-        size_bytes: its size; None for 32 MiB or 2 % of the file system, whichever is less; 0 for none.
+        size_bytes: its size; None for 32 MiB or a quarter of the file system, whichever is less; 0 for none.
     """
 
     def __init__(self, path: Path, size_bytes: int | None = None) -> None:
@@ -47,19 +47,17 @@ class Ballast:
             self._path.unlink(missing_ok=True)
 
     def make(self) -> bool:
-        """Take the room up if as much again stays free; returns whether the ballast is complete."""
-        missing = self.size_bytes - self.held_bytes()
-        if missing <= 0:
-            return True
-        if self.free_bytes() < missing + self.size_bytes:
-            return False
-        try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Take up to half of the room there is; returns whether the ballast is complete."""
+        held = self.held_bytes()
+        wanted = min(self.size_bytes, (held + self.free_bytes()) // 2)
+        if wanted > held and wanted >= _LEAST_BYTES:
             try:
-                os.posix_fallocate(file, 0, self.size_bytes)
-            finally:
-                os.close(file)
-        except OSError:
-            self.release()
-            return False
-        return True
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+                try:
+                    os.posix_fallocate(file, 0, wanted)
+                finally:
+                    os.close(file)
+            except OSError:
+                self.release()
+                return False
+        return max(held, wanted) >= self.size_bytes

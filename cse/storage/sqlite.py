@@ -19,7 +19,7 @@ class SqliteStore(LoggedStore):
             (``-lock``) and its ballast (``-ballast``).
         synchronous: ``FULL``; ``OFF`` breaks the promise of durability and is for control tests only.
         acknowledge_early: call everything durable before it is; for control tests only.
-        ballast_bytes: room kept for deletions on a full disk; None for 32 MiB or 2 % of the disk, 0 for none.
+        ballast_bytes: room kept for deletions on a full disk; None for 32 MiB or a quarter of the disk, 0 for none.
         group_limit: most requests that are committed together.
         cached_parents: how many parents have their newest and oldest instances at hand.
         cached_bytes: how much these may take up together.

@@ -1,0 +1,185 @@
+"""The power goes under load: what was acknowledged is on the disk (trust.md R1; trust-tests TP-02), and EIO.
+
+The disk is tests/trust/cutfs.py, which forgets what was not synced. ONEMEC_CUTS=200 is the long run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes.util
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.trust.test_kill import Load, Victim, audit, create
+
+CUTS = int(os.environ.get("ONEMEC_CUTS", "12"))
+#: cuts of the control, which must lose something
+CONTROL_CUTS = 6
+BODY = {"m2m:ae": {"rn": "load", "api": "Nload", "rr": False, "srv": ["3"]}}
+
+pytestmark = pytest.mark.kill
+
+
+@pytest.fixture(autouse=True)
+def _fuse() -> None:
+    missing = [
+        what
+        for what, there in {
+            "/dev/fuse": os.access("/dev/fuse", os.R_OK | os.W_OK),
+            "fusermount3": shutil.which("fusermount3"),
+            "libfuse": ctypes.util.find_library("fuse3") or ctypes.util.find_library("fuse"),
+        }.items()
+        if not there
+    ]
+    if missing:
+        pytest.skip(f"a power cut needs {', '.join(missing)}: on Debian, install fuse3 (as root, with /dev/fuse)")
+
+
+class Disk:
+    """A mounted cutfs.
+
+    Args:
+        folder: for the disk and its mount point.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.back, self.mount = folder / "back", folder / "mount"
+        self.back.mkdir()
+        self.mount.mkdir()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def plug_in(self) -> None:
+        """Mount it."""
+        command = [sys.executable, "-m", "tests.trust.cutfs", str(self.back), str(self.mount)]
+        self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while not self.mount.is_mount():
+            assert time.monotonic() < deadline, "cutfs was not mounted"
+            assert self._server.poll() is None, "cutfs ended"
+            time.sleep(0.02)
+
+    def order(self, words: str) -> None:
+        """Do harm; see cutfs."""
+        with (self.mount / ".control").open("w") as control:
+            control.write(words)
+
+    def unplug(self) -> None:
+        """Unmount it, whatever state it is in."""
+        if self._server is None:
+            return
+        subprocess.run(["fusermount3", "-u", "-z", str(self.mount)], check=False, stderr=subprocess.DEVNULL)
+        try:
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        self._server = None
+
+
+class OnDisk(Victim):
+    """A CSE on that disk."""
+
+    def __init__(self, disk: Disk, synchronous: str = "FULL") -> None:
+        super().__init__(disk.mount / "cse.db")
+        self.disk, self.synchronous = disk, synchronous
+
+    def start(self) -> float:
+        """Start it and wait for ``ready``; gives the seconds that took."""
+        started = time.monotonic()
+        command = [sys.executable, "-m", "tests.trust.cse_on_disk", str(self.port), str(self.path)]
+        self.process = subprocess.Popen(
+            [*command, self.synchronous, "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == "ready":
+                return time.monotonic() - started
+        raise AssertionError(f"the CSE did not become ready: exit code {self.process.wait()}")
+
+
+@contextlib.contextmanager
+def running(folder: Path, synchronous: str = "FULL") -> Iterator[OnDisk]:
+    """A CSE on a disk of its own until the end of the block."""
+    disk = Disk(folder)
+    victim = OnDisk(disk, synchronous)
+    try:
+        disk.plug_in()
+        victim.start()
+        yield victim
+    finally:
+        victim.kill()
+        disk.unplug()
+
+
+async def cut(victim: OnDisk, number: int, seed: int) -> Load:
+    """Load until the power goes at a random moment; afterwards the CSE runs again on what the disk has."""
+    chance = random.Random(seed)
+    await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": f"round{number}"}})
+    load = Load(victim, f"cse-in/load/round{number}", seed)
+    driving = asyncio.create_task(load.run())
+    await load.enough.wait()
+    await asyncio.sleep(chance.uniform(0.05, 0.6))
+    await asyncio.to_thread(victim.disk.order, f"cut {seed}")
+    victim.kill()
+    await driving
+    victim.disk.unplug()
+    victim.disk.plug_in()
+    return load
+
+
+async def test_no_acknowledged_write_is_lost_by_a_power_cut(tmp_path: Path) -> None:
+    seed, acknowledged = random.randrange(1 << 30), 0
+    with running(tmp_path) as victim:
+        await create(victim, "cse-in", 2, BODY)
+        for number in range(CUTS):
+            load = await cut(victim, number, seed + number)
+            slowest_s = victim.start()
+            acknowledged += load.acknowledged
+            assert await audit(victim, load) == [], f"seed {seed}, cut {number}"
+    print(f"{CUTS} power cuts, {acknowledged} writes acknowledged, last restart {slowest_s:.1f} s, seed {seed}")
+
+
+async def test_control_a_cse_that_does_not_sync_is_caught(tmp_path: Path) -> None:
+    with running(tmp_path, synchronous="OFF") as victim:
+        await create(victim, "cse-in", 2, BODY)
+        for number in range(CONTROL_CUTS):
+            load = await cut(victim, number, number)
+            try:
+                victim.start()
+            except AssertionError:
+                return  # the database is broken: more than a write is lost
+            try:
+                wrong = await audit(victim, load)
+            except (KeyError, ValueError):
+                return  # the container itself is lost
+            if any(entry.startswith("lost") for entry in wrong):
+                return
+    pytest.fail(f"{CONTROL_CUTS} power cuts of a CSE that does not sync lost nothing: the test sees nothing")
+
+
+async def test_a_disk_that_fails_makes_writes_fail_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    with running(tmp_path) as victim:
+        await create(victim, "cse-in", 2, BODY)
+        await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": "round0"}})
+        load = Load(victim, "cse-in/load/round0", 1)
+        driving = asyncio.create_task(load.run())
+        await load.enough.wait()
+        await asyncio.to_thread(victim.disk.order, "eio")
+        await driving  # every client gets a refusal, none a success that is not on disk
+        assert await audit(victim, load) == [], "reads go on while the disk refuses writes"
+        victim.kill()
+        await asyncio.to_thread(victim.disk.order, "cut 1")
+        victim.disk.unplug()
+        victim.disk.plug_in()
+        victim.start()
+        assert await audit(victim, load) == []
+        await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": "after"}})
