@@ -175,10 +175,12 @@ class Authority:
         """Check that a token opens an API, and the application instance a request is about.
 
         Raises:
-            Forbidden: scope missing, or the instance belongs to another client.
+            Problem: 403, scope missing [RFC 6750 3.1], or the instance belongs to another client.
         """
         if scope not in token.scopes:
-            raise Forbidden(f"the access token has no scope {scope}; ask the token endpoint for it")
+            challenge = f'Bearer realm="mep", error="insufficient_scope", scope="{scope}"'
+            detail = f"the access token has no scope {scope}; ask the token endpoint for it"
+            raise Problem(403, detail, {"WWW-Authenticate": challenge})
         if app is not None and app["owner"] != token.client_id:
             raise Forbidden(
                 "the access token is not bound to this application instance; use the token of its own client"

@@ -93,13 +93,13 @@ def deliveries(events: Iterable[Event], documents: Documents) -> list[Delivery]:
 def _wanted(change: ServiceChanged, subscription: JsonObject) -> bool:
     criteria = subscription["body"].get("filteringCriteria") or {}
     service = change.service["info"]
-    if "serInstanceIds" in criteria and service["serInstanceId"] not in criteria["serInstanceIds"]:
+    if criteria.get("serInstanceIds") and service["serInstanceId"] not in criteria["serInstanceIds"]:
         return False
-    if "serNames" in criteria and service["serName"] not in criteria["serNames"]:
+    if criteria.get("serNames") and service["serName"] not in criteria["serNames"]:
         return False
-    if "serCategories" in criteria and not _in_categories(service, criteria["serCategories"]):
+    if criteria.get("serCategories") and not _in_categories(service, criteria["serCategories"]):
         return False
-    if "states" in criteria and service["state"] not in criteria["states"]:
+    if criteria.get("states") and service["state"] not in criteria["states"]:
         return False
     return bool(criteria.get("isLocal", True))
 

@@ -1,6 +1,6 @@
 """Data types of the service management API [MEC 011 8.1]."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -103,29 +103,35 @@ class ServiceLivenessUpdate(Wire):
     state: Literal["ACTIVE"]
 
 
+def _both(first: str, second: str) -> dict[str, Any]:
+    """Return the JSON schema for "both arrays are there and hold something"."""
+    said = {"type": "array", "minItems": 1}
+    return {"required": [first, second], "properties": {first: said, second: said}}
+
+
 class FilteringCriteria(Wire):
-    """Which services a subscription is about; the parts are ANDed [MEC 011 8.1.3.2]."""
+    """Which services a subscription is about; the parts are ANDed, an empty one says nothing [MEC 011 8.1.3.2]."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "allOf": [
-                {"not": present(serInstanceIds="array", serNames="array")},
-                {"not": present(serInstanceIds="array", serCategories="array")},
-                {"not": present(serNames="array", serCategories="array")},
+                {"not": _both("serInstanceIds", "serNames")},
+                {"not": _both("serInstanceIds", "serCategories")},
+                {"not": _both("serNames", "serCategories")},
             ]
         }
     )
 
-    serInstanceIds: Annotated[list[Text], Field(min_length=1)] | None = None
-    serNames: Annotated[list[Text], Field(min_length=1)] | None = None
-    serCategories: Annotated[list[CategoryRef], Field(min_length=1)] | None = None
-    states: Annotated[list[ServiceState], Field(min_length=1)] | None = None
+    serInstanceIds: list[Text] | None = None
+    serNames: list[Text] | None = None
+    serCategories: list[CategoryRef] | None = None
+    states: list[ServiceState] | None = None
     isLocal: bool | None = None
 
     @model_validator(mode="after")
     def _one_selector(self) -> Self:
         names = ("serInstanceIds", "serNames", "serCategories")
-        present = [name for name in names if getattr(self, name) is not None]
+        present = [name for name in names if getattr(self, name)]
         if len(present) > 1:
             raise ValueError(f"has {' and '.join(present)}; send at most one of {', '.join(names)}")
         return self

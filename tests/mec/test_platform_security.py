@@ -6,6 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
+from mec_adapter.platform.authority import SCOPES
 from mec_adapter.platform.config import PlatformConfig, PlatformStartError, check
 from tests.mec.conftest import Answer, Clock, Mep, StartMep, service_info
 
@@ -107,7 +108,14 @@ async def test_scope_opens_one_api_only(start_mep: StartMep) -> None:
         "mec_app_support": "/mec_app_support/v1/timing/current_time",
         "mec_service_mgmt": "/mec_service_mgmt/v1/services",
         "iots": "/iots/v1/registered_devices",
+        "capif": "/service-apis/v1/allServiceAPIs",
+        "fed_enablement": "/fed_enablement/v1/fed_resources/system_info",
+        "amsi": "/amsi/v1/app_mobility_services",
+        "location": "/location/v2/queries/zones",
+        "app_lcm": "/app_lcm/v1/app_instances",
+        "dev_app": "/dev_app/v1/app_list",
     }
+    assert set(paths) == set(SCOPES)
     async with start_mep(**SECURE) as mep:
         for scope in paths:
             header = await client(mep, [scope])
@@ -116,6 +124,7 @@ async def test_scope_opens_one_api_only(start_mep: StartMep) -> None:
                 assert answer.status == (200 if other == scope else 403), (scope, other)
                 if other != scope:
                     assert other in answer.detail
+                    assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
             assert (await mep.get("/mep/v1/app_instances", headers=header)).status == 403
 
 

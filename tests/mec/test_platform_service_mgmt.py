@@ -570,6 +570,7 @@ async def test_every_change_is_notified_with_its_change_type(mep: Mep, subscribe
         ({"states": ["INACTIVE"]}, ["c"]),
         ({"serNames": ["a", "c"], "states": ["INACTIVE"]}, ["c"]),
         ({"isLocal": True}, ["a", "b", "c"]),
+        ({"serInstanceIds": [], "serNames": ["b"], "serCategories": [], "states": []}, ["b"]),
         ({}, ["a", "b", "c"]),
     ],
 )

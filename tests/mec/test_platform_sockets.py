@@ -1,5 +1,6 @@
 """Notifications of the embedded platform over WebSockets: negotiation, order, reconnects, whose they are [MEC 009]."""
 
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -160,3 +161,25 @@ async def test_location_subscriptions_take_websockets_too(mep: Mep) -> None:
     async with mep.session.ws_connect(uri) as socket:
         assert (await mep.put("/mep/v1/location_users/u1", {"accessPointId": "ap-a1"})).status == 204
         assert (await frame(socket))["userLocationEventNotification"]["address"] == "u1"
+
+
+async def test_websocket_and_what_is_known_of_other_systems_survive_a_restart(
+    start_mep: StartMep, tmp_path: Path, subscriber: Subscriber
+) -> None:
+    store = f"sqlite:///{tmp_path}/mep.db"
+    peer = {"systemName": "n", "systemProvider": "p", "apiRoot": "http://127.0.0.1:9"}
+    watched = {"subscriptionType": "SystemUpdateNotificationSubscription", "callbackReference": subscriber.url}
+    async with start_mep(store=store) as mep:
+        _, uri = await subscribed(mep)
+        assert (await mep.post("/fed_enablement/v1/subscriptions", watched)).status == 201
+        assert (await mep.put("/mep/v1/federation/site-2", peer)).status == 200
+        await subscriber.wait_for(1)
+    async with start_mep(store=store) as mep:
+        known = (await mep.get("/mep/v1/federation")).body
+        assert [entry.get("apiRoot") for entry in known] == [None, "http://127.0.0.1:9"]
+        assert (await mep.put("/mep/v1/federation/site-2", {**peer, "systemName": "m"})).status == 200
+        assert (await subscriber.wait_for(2))[1]["updatedSystemInfo"][0]["systemName"] == "m"
+        here = f"{mep.url.replace('http', 'ws')}/notifications/{uri.rpartition('/')[2]}"
+        async with mep.session.ws_connect(here) as socket:
+            await happen(mep, "a")
+            assert (await frame(socket))["associateId"] == ["a"]
