@@ -44,8 +44,13 @@ log_type warning
 _NAMES = {"coap-client": ("coap-client", "coap-client-notls", "coap-client-openssl", "coap-client-gnutls")}
 _PACKAGES = {
     "coap-client": "libcoap3-bin",
+    "coap-client-gnutls": "libcoap3-bin",
+    "coap-client-notls": "libcoap3-bin",
+    "coap-client-openssl": "libcoap3-bin",
     "mosquitto_rr": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",
+    "mosquitto_sub": "mosquitto-clients",
+    "stdbuf": "coreutils",
     "postgres": "postgresql",
 }
 
