@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 UNSUPPORTED = {
     "filter smf with fo=2 or 3": "semantic discovery combined with other conditions by OR or XOR",
     "filter smf with fu=2": "semantic filters as conditions of a request",
+    "AE trps": "tracking of registration points (AEContactList)",
     "filter aq": "advanced queries",
-    "filter fu=3": "IPE on-demand discovery",
+    "filter fu=4": "discovery-based operations",
     "SPARQL FROM, SERVICE, LOAD": "queries and updates that reach beyond the descriptors of this CSE",
 }
 #: what is done where the operator installed an extra of the package, and answered 5001 elsewhere

@@ -14,8 +14,9 @@ from cse.core.access_control import Asking
 from cse.core.numbers import AE, REMOTE_CSE
 from cse.core.resolution import localise
 from cse.onem2m.addressing import Address, is_url, parse_address, sp_relative
-from cse.onem2m.errors import BadRequest, CseError, NotFound, TargetNotReachable
+from cse.onem2m.errors import BadRequest, CseError, NotFound, RequestTimeout, TargetNotReachable
 from cse.onem2m.primitives import Operation, Request, Response
+from cse.onem2m.timestamps import absolute_time
 from cse.ports import CseType, Resource, Send
 
 
@@ -54,6 +55,7 @@ def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, R
         BadRequest: registrations are never forwarded.
         NotFound: no route.
         TargetNotReachable: the next hop does not answer.
+        RequestTimeout: it does not answer before the request expires.
     """
     request = ctx.request
     if request.operation is Operation.CREATE and request.resource_type in (AE, REMOTE_CSE):
@@ -68,19 +70,33 @@ def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, R
         credential="",
         peer_address="",
     )
+    if "srv" in hop.attributes and set(hop.attributes["srv"]) <= {"1"}:
+        onward = replace(onward, release=None, vendor=None)  # it would not know them
     poa = _points_of_access(hop)
+    timeout_s, expires = _patience(ctx)
     answer = yield Send(
         onward,
         urls=poa,
         receiver=hop_id,
         exact_url=False,
         serialisation=_serialisation(hop),
-        timeout_s=ctx.settings.request_timeout_s,
+        timeout_s=timeout_s,
         channel="" if poa else _channel(ctx, hop),
     )
+    if answer is None and expires:
+        raise RequestTimeout(f"CSE {hop_id!r} did not answer before the request expired (rqet)")
     if answer is None:
         raise TargetNotReachable(f"CSE {hop_id!r} does not answer: try again later")
     return answer
+
+
+def _patience(ctx: Asking) -> tuple[float, bool]:
+    """How long the answer of another entity is waited for, in seconds, and whether the request expires then."""
+    longest_s, expiry = ctx.settings.request_timeout_s, ctx.request.request_expiration
+    if expiry is None:
+        return longest_s, False
+    left_s = max(0.0, absolute_time(expiry, ctx.env.now) - ctx.env.now)
+    return min(longest_s, left_s), left_s <= longest_s
 
 
 def _as_seen_by(ctx: Asking, hop_id: str, originator: str) -> str:
@@ -260,7 +276,10 @@ def pass_on_to_ae(ctx: Asking, entity: Resource) -> Generator[Send, Response | N
         credential="",
         peer_address="",
     )
-    answer = yield replace(base, request=own)
+    timeout_s, expires = _patience(ctx)
+    answer = yield replace(base, request=own, timeout_s=timeout_s)
+    if answer is None and expires:
+        raise RequestTimeout(f"AE {entity.ri!r} did not answer before the request expired (rqet)")
     if answer is None:
         raise TargetNotReachable(
             f"AE {entity.ri!r} does not answer at its points of access: set 'poa' to where it listens"

@@ -13,6 +13,7 @@ from cse.onem2m.errors import (
     OriginatorHasAlreadyRegistered,
     SecurityAssociationRequired,
 )
+from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.primitives import Response
 from cse.ports import Resource, Send
 from cse.resources import s_stem, service_subscription
@@ -140,6 +141,8 @@ def _check_lists(attributes: dict[str, Any]) -> None:
     for media_type in attributes.get("csz") or ():
         if media_type not in _SERIALISATIONS:
             raise BadRequest(f"attribute 'csz' holds {media_type!r}: send e.g. ['application/json']")
+    if attributes.get("trps"):
+        raise NotSupported("attribute 'trps' (trackRegistrationPoints) is not supported by this CSE: leave it out")
     for url in attributes.get("poa") or ():
         if not is_url(url):
             raise BadRequest(f"attribute 'poa' holds {url!r}, which is no URL: send e.g. 'http://host:port/path'")

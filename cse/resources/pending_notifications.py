@@ -30,9 +30,20 @@ _SCHEDULE = 18
 
 
 def closed_until(ctx: Context, subscriber: Resource) -> float | None:
-    """When the notificationSchedule lets notifications pass again; None when it does now."""
-    schedules = ctx.store.children(subscriber.ri, _SCHEDULE)
-    if not schedules or subscriber.attributes.get("nec") == IMMEDIATE:
+    """When the notificationSchedule, and that of the CSE, let notifications pass again; None when they do now."""
+    own = _closed_until(ctx, subscriber.ri) if subscriber.attributes.get("nec") != IMMEDIATE else None
+    of_cse = _cse_closed_until(ctx)
+    return own if of_cse is None else max(own or 0.0, of_cse)
+
+
+def _cse_closed_until(ctx: Context) -> float | None:
+    return _closed_until(ctx, ctx.settings.cse_id.lstrip("/"))
+
+
+def _closed_until(ctx: Context, ri: str) -> float | None:
+    """When a schedule below a resource begins again; None when there is none, or now is in it."""
+    schedules = ctx.store.children(ri, _SCHEDULE)
+    if not schedules:
         return None
     entries = [entry for schedule in schedules for entry in schedule.attributes["se"]["sce"]]
     if any(covers(entry, ctx.env.now) for entry in entries):
@@ -110,6 +121,8 @@ def keep(
 ) -> Resource:
     """Keep a notification that cannot go out now (pendingNotification); without that policy it is dropped.
 
+    While the CSE itself is inactive all of them are kept (TS-0001 clause 9.6.9).
+
     Args:
         ctx: open transaction.
         subscriber: as stored now.
@@ -119,7 +132,7 @@ def keep(
         number: its place in the order of messages when it has one already.
     """
     policy = subscriber.attributes.get("pn")
-    if policy is None:
+    if policy is None and _cse_closed_until(ctx) is None:
         return subscriber
     newest = max(number, subscriber.internal.get("number", 0) + (not number))
     entry = [target, content, number or newest]

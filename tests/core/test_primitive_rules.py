@@ -276,3 +276,35 @@ def test_a_request_that_is_passed_on_keeps_its_release_and_identifier(world: Wor
     assert (send.request.release, send.request.request_id) == ("2a", answer.request_id)
     assert send.request.request_expiration in (5000, "5000")
     assert answer.release == "2a"
+
+
+@pytest.mark.behaviour("PM-08.05")
+def test_a_cse_of_release_1_is_not_told_a_release(world: World) -> None:
+    own = {"rn": "mn", "cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["1"], "poa": ["http://mn"]}
+    assert world.create("cse-in", 16, {"m2m:csr": own}, "/id-mn").status is Status.CREATED
+    world.sent.clear()
+    answer = world.retrieve("/id-mn/cse-mn/x", "Cae", vendor="v")
+    assert (world.sent[0].request.release, world.sent[0].request.vendor) == (None, None)
+    assert (answer.release, answer.vendor) == ("3", "v")
+
+
+@pytest.mark.behaviour("PM-02.12")
+@pytest.mark.parametrize(
+    ("expiration", "timeout_s", "status"),
+    [
+        (2000, 2.0, Status.REQUEST_TIMEOUT),
+        (None, 10.0, Status.TARGET_NOT_REACHABLE),
+        (60_000, 10.0, Status.TARGET_NOT_REACHABLE),
+    ],
+)
+@pytest.mark.parametrize("target", ["/id-mn/cse-mn/x", "cse-in/ae"])
+def test_nobody_is_waited_for_beyond_the_expiration(
+    world: World, target: str, expiration: int | None, timeout_s: float, status: Status
+) -> None:
+    own = {"rn": "mn", "cb": "/id-mn/cse-mn", "csi": "/id-mn", "rr": True, "srv": ["3"], "poa": ["http://mn"]}
+    assert world.create("cse-in", 16, {"m2m:csr": own}, "/id-mn").status is Status.CREATED
+    world.sent.clear()
+    world.answers = lambda send: None
+    answer = world.notify(target, {"m2m:sgn": {"sur": "x"}}, "Cae", request_expiration=expiration)
+    assert answer.status is status
+    assert world.sent[0].timeout_s == pytest.approx(timeout_s, abs=0.01)

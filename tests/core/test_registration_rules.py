@@ -111,6 +111,13 @@ def test_deregistration_takes_the_channel_along(world: World) -> None:
     assert world.retrieve("cse-in", "Cnew").status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
 
 
+@pytest.mark.behaviour("PR-02.16")
+def test_tracking_of_registration_points_is_refused_in_words(world: World) -> None:
+    assert register(world, "Cnew", trps=True).status is Status.NOT_IMPLEMENTED
+    assert register(world, "Cnew", rn="new", trps=False).status is Status.CREATED
+    assert world.update("cse-in/new", {"m2m:ae": {"trps": True}}, "Cnew").status is Status.NOT_IMPLEMENTED
+
+
 # --- CSEBase ----------------------------------------------------------------------------------------------------
 
 

@@ -474,3 +474,26 @@ def test_the_count_of_missing_points_begins_anew_after_its_duration(world: World
         world.advance(10)
         counts.append([event["nev"]["rep"]["m2m:tsn"]["mdc"] for event in world.notifications()])
     assert counts == [[], [], [2], [], [2], []]
+
+
+# --- the schedule of the CSE --------------------------------------------------------------------------------------
+
+
+@pytest.mark.behaviour("PR-11.06")
+@pytest.mark.parametrize("category", [None, 2])
+def test_notifications_are_held_while_the_cse_is_inactive(world: World, category: int | None) -> None:
+    subscribe(world, nec=category)
+    body = {"m2m:sch": {"rn": "s", "se": {"sce": ["* * 12 * * * *"]}}}
+    assert world.create("cse-in", 18, body).status is Status.CREATED
+    world.outbox.clear()
+    world.post(PATH, "open")
+    assert len(world.notifications()) == 1
+    world.advance(3600)
+    for content in ("a", "b"):
+        assert world.create(PATH, 4, {"m2m:cin": {"con": content}}).status is Status.CREATED
+    assert world.outbox == []
+    world.advance(23 * 3600)
+    contents = [event["nev"]["rep"]["m2m:cin"]["con"] for event in world.notifications()]
+    assert contents == ["a", "b"]
+    world.advance(24 * 3600)
+    assert world.outbox == []
