@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from cse.core import access_control, announcements, notifications, policy_links
+from cse.core import access_control, announcements, notifications, policy_links, replays
 from cse.core.context import RequestContext
 from cse.core.lifecycle import delete_tree, expiry_for, store_new
 from cse.core.numbers import AE, CSE_BASE, REMOTE_CSE, SUBSCRIPTION
@@ -52,6 +52,10 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     attributes = dict(sent)
     if "at" in attributes or "aa" in attributes:
         announcements.check(table, attributes, {})
+    name = "" if "rn" in attributes else replays.name_of(request, resource_type)
+    earlier = ctx.cse.replays.earlier(ctx.store, ctx.env, parent, name) if name else None
+    if earlier is not None:
+        return Response(Status.CREATED, content=for_created(ctx, earlier, rcn, sent))
     _check_common(ctx, parent, resource_type, attributes)
     ctx.registry[parent.ty].hooks.check_child(ctx, parent, number, attributes)
     resource_type.hooks.check_create(ctx, parent, attributes)
@@ -61,9 +65,11 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         # Others were asked meanwhile: look again at what was read before (architecture law 2).
         parent = _still_there(ctx, parent)
         _check_name(ctx, parent, resource_type, attributes)
+    attributes |= {"rn": name} if name else {}
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
         notifications.monitor(ctx, parent, Operation.CREATE)
+    ctx.cse.replays.remember(resource, name, ctx.env.now)
     if resource_type.hooks.established is not None:
         yield from _establish(ctx, resource)
     if ctx.unsettled:
