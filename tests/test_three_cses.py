@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from cse.client import Client
 from tests.brokers import free_port
@@ -140,6 +141,44 @@ async def test_a_group_reaches_members_on_all_three(chain: Chain) -> None:
         await admin.post("cse-in/all/fopt", "fanned out")
         for member in members:
             assert (await admin.latest(member))["con"] == "fanned out"
+
+
+@pytest.mark.behaviour("PR-07.2.10")
+async def test_a_group_gathers_what_members_on_all_three_notify(chain: Chain) -> None:
+    told: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        await told.put(await request.json())
+        return web.Response(headers={"X-M2M-RSC": "2000", "X-M2M-RI": request.headers.get("X-M2M-RI", "")})
+
+    app = web.Application()
+    app.router.add_post("/aggregated", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    members = [
+        await open_container(chain.infra, "/id-in", "cse-in", "Cone"),
+        await open_container(chain.first, "/id-mn1", "cse-mn1", "Ctwo"),
+        await open_container(chain.second, "/id-mn2", "cse-mn2", "Cthree"),
+    ]
+    try:
+        async with Client(chain.infra, cse_id="/id-in", originator="CAdmin") as admin:
+            group = {"rn": "all", "mnm": 5, "mid": members, "nar": {"num": 3, "dur": "PT1H"}}
+            await admin.create("cse-in", "m2m:grp", group)
+            url = f"http://127.0.0.1:{port}/aggregated"
+            subscription = {"nu": [url], "nfu": url, "enc": {"net": [3]}}
+            await admin.create("cse-in/all/fopt", "m2m:sub", subscription)
+            for number, member in enumerate(members):
+                await admin.post(member, str(number))
+            async with asyncio.timeout(30):
+                message = await told.get()
+        bodies = message["m2m:agn"]["m2m:sgn"]
+        assert sorted(body["nev"]["rep"]["m2m:cin"]["con"] for body in bodies) == ["0", "1", "2"]
+        assert sorted(body["sur"].split("/")[1] for body in bodies) == ["id-in", "id-mn1", "id-mn2"]
+        assert told.empty()
+    finally:
+        await runner.cleanup()
 
 
 async def test_announced_resources_appear_at_the_registrar_and_go_with_their_originals(chain: Chain) -> None:
