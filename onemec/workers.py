@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import select
 import shutil
@@ -37,6 +38,10 @@ def run_workers(config: CseConfig, count: int) -> NoReturn:
     """
     if not config.store.startswith(("postgresql://", "postgres://")):
         fail("--workers needs --store postgresql://...: the other stores belong to one process", 2)
+    try:
+        import cse.workers.worker  # noqa: F401 - before the workers are forked, so that they share it
+    except ImportError as error:
+        fail(f"--workers needs psycopg ({error}): pip install 'onemec[postgresql]'")
     listener = None
     if config.http:
         config, listener = _listen(config)
@@ -83,6 +88,7 @@ class _Parent:
         """Keep so many workers running; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop_soon)
+        gc.freeze()  # what the workers share stays shared
         for _ in range(count):
             self._fork()
         while not self._stopping:
@@ -134,17 +140,14 @@ class _Parent:
             os._exit(end.code if isinstance(end.code, int) else 1)  # what is to be tidied up is the parent's
 
     async def _work(self, stop: asyncio.Event) -> None:
-        from cse.app import StartError  # the bindings take half a second to import, and the parent needs none of them
+        from cse.app import StartError
         from cse.bindings.http import BindError
         from cse.security import SecurityError
         from cse.storage import StoreOpenError
+        from cse.workers.worker import Worker
 
         watching = asyncio.create_task(_stop_with_parent(os.getppid(), stop))
         try:
-            try:
-                from cse.workers.worker import Worker
-            except ImportError as error:
-                raise CannotStart(f"--workers needs psycopg ({error}): pip install 'onemec[postgresql]'") from error
             await Worker(self._config, self._listener, self._folder, self._tell_parent, patient=self._told).run(stop)
         except (StartError, StoreOpenError, SecurityError, BindError) as error:
             raise CannotStart(str(error)) from error

@@ -25,8 +25,8 @@ OWN = sorted(name for name, service in SERVICES.items() if "build" in service)
 # What of the compose specification this file uses; a misspelt key is silently ignored by nobody but a reader.
 TOP_LEVEL = {"name", "services", "volumes"}
 SERVICE_KEYS = {
-    *("build", "cap_drop", "command", "depends_on", "entrypoint", "healthcheck", "image", "ports", "read_only"),
-    *("restart", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
+    *("build", "cap_drop", "command", "depends_on", "entrypoint", "environment", "healthcheck", "image", "ports"),
+    *("profiles", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
 }
 HEALTHCHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period"}
 SPAN = re.compile(r"\d+(ms|s|m|h)")
@@ -125,6 +125,16 @@ def test_what_is_stored_is_stored_on_a_volume() -> None:
         targets = [mount.split(":")[1] for mount in service.get("volumes", [])]
         for store in stores:
             assert str(Path(store).parent) in targets, f"{name}: {store} would be lost with the container"
+
+
+def test_who_stores_in_postgresql_has_it_and_waits_for_it() -> None:
+    users = [name for name, service in SERVICES.items() if "postgresql://" in " ".join(arguments(service, "command"))]
+    assert users
+    for name in users:
+        host = re.findall(r"postgresql://\w+@([a-z-]+):", " ".join(arguments(SERVICES[name], "command")))[0]
+        assert SERVICES[name]["depends_on"][host] == {"condition": "service_healthy"}
+        assert SERVICES[name]["profiles"] == SERVICES[host]["profiles"]
+    assert any("--extra postgresql" in text for _, text in dockerfile())
 
 
 def test_ports_are_published_on_loopback_only_and_documented() -> None:

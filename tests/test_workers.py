@@ -49,7 +49,10 @@ class Workers:
         """Start them and wait for ``ready``."""
         self.process = self._begin()
         self._reading = asyncio.create_task(asyncio.to_thread(self._read, asyncio.get_running_loop()))
-        await asyncio.wait_for(self.ready.wait(), LIMIT_S)
+        try:
+            await asyncio.wait_for(self.ready.wait(), 2 * LIMIT_S)
+        except TimeoutError:
+            pytest.fail(f"not ready: {self.lines}")
 
     def _begin(self) -> subprocess.Popen[str]:
         return subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
