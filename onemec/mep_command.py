@@ -11,10 +11,10 @@ import typer
 
 from onemec import mep_app_command, mep_federate_command
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
-from onemec.settings import USAGE, environment, from_file, log_level, option, secret
+from onemec.settings import USAGE, environment, from_file, listed, log_level, option, secret
 
 if TYPE_CHECKING:
-    from mec_adapter.platform.config import PlatformConfig
+    from mec_adapter.platform.config import NtpServer, PlatformConfig
 
 _EXAMPLES = """
 Examples:
@@ -50,6 +50,11 @@ def mep(
     tls_certificate: Annotated[str | None, option(help="PEM file with the certificate chain.")] = None,
     tls_key: Annotated[str | None, option(help="PEM file with its key.")] = None,
     tls_elsewhere: Annotated[bool, option("--tls-elsewhere/--tls-here", help="A proxy in front ends TLS.")] = False,
+    ntp_server: Annotated[list[str] | None, option(help="NTP server offered to applications; repeatable.")] = None,
+    ptp_master: Annotated[list[str] | None, option(help="IP address of a PTP master offered; repeatable.")] = None,
+    time_traceable: Annotated[
+        bool, option("--time-traceable/--time-not-traceable", help="This machine's clock is locked to UTC.")
+    ] = False,
     requests_per_s: Annotated[float, option(help="Most requests per second of one client address; 0: no limit.")] = 0.0,
     request_burst: Annotated[int, option(help="How many of them may come at once.")] = 200,
     insecure_dev: Annotated[bool, option("--insecure-dev/--secure", help="Ask for no tokens; loopback only.")] = False,
@@ -64,7 +69,7 @@ def mep(
     if ctx.invoked_subcommand is not None:
         return
     from cse.config import split_address  # pydantic takes a third of a second to import, --help should not
-    from mec_adapter.platform.config import PlatformConfig, PlatformStartError, check
+    from mec_adapter.platform.config import PlatformConfig, PlatformStartError, PtpMaster, check
 
     try:
         host, port = split_address(http)
@@ -84,6 +89,9 @@ def mep(
         store=store,
         insecure_dev=insecure_dev,
         allow_insecure_network=insecure_network,
+        ntp_servers=tuple(_ntp_server(address) for address in listed(ntp_server)),
+        ptp_masters=tuple(PtpMaster(address) for address in listed(ptp_master)),
+        time_traceable=time_traceable,
         requests_per_s=requests_per_s,
         request_burst=request_burst,
         tls_certificate=tls_certificate,
@@ -99,6 +107,19 @@ def mep(
         fail(str(error), USAGE)
     set_up_logging(log_level(log_level_), "mep")
     run_until_stopped(lambda stop: _serve(platform, stop))
+
+
+def _ntp_server(address: str) -> NtpServer:
+    """Return an NTP server of a command line: an IP address or a name."""
+    import ipaddress
+
+    from mec_adapter.platform.config import NtpServer
+
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return NtpServer(address, "DNS_NAME")
+    return NtpServer(address, "IP_ADDRESS")
 
 
 mep.__doc__ = f"{mep.__doc__}\n{_EXAMPLES}"

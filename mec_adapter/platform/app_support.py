@@ -215,6 +215,15 @@ async def timing_caps(platform: PlatformDep) -> Response:
     caps: JsonObject = {"timeStamp": time_stamp(platform.wall_clock())}
     if servers:
         caps["ntpServers"] = servers
+    if platform.config.ptp_masters:
+        caps["ptpMasters"] = [
+            {
+                "ptpMasterIpAddress": master.address,
+                "ptpMasterLocalPriority": master.local_priority,
+                "delayReqMaxRate": master.delay_request_max_rate,
+            }
+            for master in platform.config.ptp_masters
+        ]
     return answer(caps)
 
 

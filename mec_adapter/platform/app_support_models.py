@@ -266,11 +266,20 @@ class NtpServerInfo(Wire):
     authenticationKeyNum: int | None = None
 
 
+class PtpMasterInfo(Wire):
+    """A PTP master [MEC 011 7.1.2.4]."""
+
+    ptpMasterIpAddress: str
+    ptpMasterLocalPriority: int
+    delayReqMaxRate: int
+
+
 class TimingCaps(Wire):
     """What the platform offers for timing [MEC 011 7.1.2.4]."""
 
     timeStamp: TimeStamp | None = None
     ntpServers: list[NtpServerInfo] | None = None
+    ptpMasters: list[PtpMasterInfo] | None = None
 
 
 class CurrentTime(Wire):

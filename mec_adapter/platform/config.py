@@ -53,6 +53,15 @@ class NtpServer:
 
 
 @dataclass(frozen=True, slots=True)
+class PtpMaster:
+    """One PTP master offered in TimingCaps [MEC 011 7.1.2.4]; its rate is the most delay requests per second."""
+
+    address: str
+    local_priority: int = 0
+    delay_request_max_rate: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ZoneConfig:
     """One zone of the simulated map of the Location API [MEC 013]; access points are (id, latitude, longitude)."""
 
@@ -107,6 +116,7 @@ class PlatformConfig:
         max_body_bytes: longest request body.
         mqtt: broker offered as a transport.
         ntp_servers: offered in TimingCaps.
+        ptp_masters: offered in TimingCaps.
         time_traceable: whether this machine's clock is locked to UTC (CurrentTime.timeSourceStatus).
         zones: the simulated map of the Location API.
     """
@@ -136,6 +146,7 @@ class PlatformConfig:
     max_body_bytes: int = 262_144
     mqtt: MqttTransport | None = None
     ntp_servers: tuple[NtpServer, ...] = ()
+    ptp_masters: tuple[PtpMaster, ...] = ()
     time_traceable: bool = False
     zones: tuple[ZoneConfig, ...] = _DEFAULT_ZONES
 

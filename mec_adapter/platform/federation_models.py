@@ -1,6 +1,6 @@
 """Data types of the federation enablement API and of the operator's part in it [MEC 040 clause 6]."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -12,14 +12,26 @@ class SystemInfoPost(Wire):
 
     wrappers: ClassVar[tuple[str, ...]] = ("SystemInfo",)
 
+    model_config = ConfigDict(json_schema_extra={"allOf": [{"properties": {"systemId": {"type": "null"}}}]})
+
     systemName: Text
     systemProvider: Text
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_id(cls, data: Any) -> Any:
+        inner = data.get("SystemInfo", data) if isinstance(data, dict) else data
+        if isinstance(inner, dict) and inner.get("systemId") is not None:
+            raise ValueError("has systemId, which the platform gives; leave it out")
+        return data
 
-class SystemInfo(SystemInfoPost):
+
+class SystemInfo(Wire):
     """A MEC system [MEC 040 6.2.2]."""
 
     systemId: str
+    systemName: str
+    systemProvider: str
 
 
 class SystemInfoUpdate(Wire):

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, cast
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -152,6 +153,15 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
     return frozenset(names)
 
 
+def _spell_query(request: Request, known: Iterable[str]) -> None:
+    """Take query names in the spelling of the published descriptions too, which lost their capitals."""
+    capitals = {name.lower(): name for name in known if name != name.lower()}
+    pairs = request.query_params.multi_items()
+    if any(name in capitals for name, _ in pairs):
+        spelt = [(capitals.get(name, name), value) for name, value in pairs]
+        request.scope["query_string"] = urlencode(spelt).encode("ascii")
+
+
 def check_query(request: Request, known: Iterable[str]) -> None:
     """Refuse query parameters that the resource does not define [MEC 011 8.2].
 
@@ -200,7 +210,8 @@ class PlatformRoute(APIRoute):
             gate.admit(request, scope)
             _check_length(request)
             _check_accept(request)
-            check_query(request, known)
+            _spell_query(request, known)
+            check_query(Request(request.scope), known)
             if has_body and "content-type" not in request.headers:
                 # A body without a media type is taken for JSON: many small clients send none.
                 request.scope["headers"] = [*request.scope["headers"], (b"content-type", b"application/json")]

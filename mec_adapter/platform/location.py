@@ -141,6 +141,12 @@ async def read_distance(request: Request, platform: PlatformDep, address: Names,
     return answer({"terminalDistance": distance}, headers=_MARK)
 
 
+def _watched(subscription: JsonObject) -> list[str]:
+    """Return the users a subscription names."""
+    named = [subscription["address"]] if "address" in subscription else []
+    return [*named, *(subscription.get("addressList") or ()), *(subscription.get("monitoredAddress") or ())]
+
+
 def _place(values: tuple[str, ...]) -> tuple[float, float]:
     try:
         latitude, longitude = (float(value) for value in values)
@@ -152,9 +158,23 @@ def _place(values: tuple[str, ...]) -> tuple[float, float]:
 
 
 def _subscription_routes(
-    path: str, wrapper: str, model: type[PatternSubscription], shown_model: type[Any], of: Callable[[Platform], Any]
+    path: str,
+    wrapper: str,
+    model: type[PatternSubscription],
+    shown_model: type[Any],
+    of: Callable[[Platform], Any],
+    also: str = "",
 ) -> None:
-    """Add the routes of one kind of subscription: list, create, read, replace, remove."""
+    """Add the routes of one kind of subscription: list, create, read, replace, remove.
+
+    Args:
+        path: below `/subscriptions/`.
+        wrapper: what its bodies are wrapped in.
+        model: as sent.
+        shown_model: as answered.
+        of: finds the subscriptions of a platform.
+        also: another type that the list may be asked for, of which there are none.
+    """
 
     def collection(request: Request, platform: Platform) -> str:
         return f"{api_root(request, platform, API)}/subscriptions/{path}"
@@ -163,11 +183,25 @@ def _subscription_routes(
         found: PatternSubscriptions = of(platform)
         return found
 
-    async def list_subscriptions(request: Request, platform: PlatformDep) -> Response:
+    types = ["event", *([also] if also else [])]
+
+    async def list_subscriptions(
+        request: Request,
+        platform: PlatformDep,
+        subscription_type: Annotated[str | None, Query(json_schema_extra={"enum": types})] = None,
+        address: Annotated[str | None, Query(description="Of a user watched")] = None,
+        zone_id: Annotated[str | None, Query(alias="zoneId", description="Of a zone watched")] = None,
+    ) -> Response:
+        single(request, "subscription_type", "address", "zoneId")
+        if subscription_type not in (None, *types):
+            raise BadRequest(f"query parameter subscription_type: send one of {', '.join(types)}")
         root = collection(request, platform)
         entries = [
             {"href": f"{root}/{record['id']}", "subscriptionType": record["body"]["subscriptionType"]}
             for record in kind(platform).every(platform.client_of(request))
+            if subscription_type in (None, "event")
+            and (address is None or address in _watched(record["body"]))
+            and zone_id in (None, record["body"].get("zoneId"))
         ]
         return answer({"notificationSubscriptionList": {"resourceURL": {"href": root}, "subscription": entries}})
 
@@ -218,6 +252,7 @@ _subscription_routes(
     UserSubscriptionPost,
     UserSubscriptionBody,
     lambda platform: platform.location.user_subscriptions,
+    also="periodic",
 )
 _subscription_routes(
     "zones",
@@ -225,6 +260,7 @@ _subscription_routes(
     ZoneSubscriptionPost,
     ZoneSubscriptionBody,
     lambda platform: platform.location.zone_subscriptions,
+    also="status",
 )
 _subscription_routes(
     "area",

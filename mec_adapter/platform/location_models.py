@@ -123,6 +123,7 @@ class UserEventPara(Wire):
 
     zoneId: Text | None = None
     accessPointList: list[Text] | None = None
+    reportingLocationReq: bool | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -253,6 +253,8 @@ class LocationRegistry:
             if _user_wanted(record["body"], user, event):
                 own = {"notificationType": "UserLocationEventNotification", **body}
                 own["accessPointId"] = user["accessPointId"]
+                if record["body"].get("userEventPara", {}).get("reportingLocationReq"):
+                    own["locationInfo"] = self.place_of(user).place()
                 events.append(self.user_subscriptions.notification(record, own))
         for record in self.zone_subscriptions.every():
             if _zone_wanted(record["body"], user, event):

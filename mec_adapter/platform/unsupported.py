@@ -8,8 +8,8 @@ UNSUPPORTED: Final[tuple[dict[str, str], ...]] = (
         "answer": "501 (404 for what does not exist); /mep/v1 and onemec mep app do it",
     },
     {
-        "feature": "MEC 013: periodic user and zone status subscriptions; reportingCtrl",
-        "answer": "400; reportingCtrl is ignored and not returned",
+        "feature": "MEC 013: periodic user and zone status subscriptions; reportingCtrl, occurrenceInfo",
+        "answer": "400; the last two are ignored and not returned",
     },
     {
         "feature": "MEC 016: instantiation for a context (appAutoInstantiation); reading a context",
@@ -17,6 +17,5 @@ UNSUPPORTED: Final[tuple[dict[str, str], ...]] = (
     },
     {"feature": "MEC 021: networks' own mobility events", "answer": "the operator reports them at /mep/v1"},
     {"feature": "GSMA EWBI between partners; CAMARA APIs", "answer": "404"},
-    {"feature": "PTP masters in TimingCaps", "answer": "left out"},
 )
 """Feature and answer of each."""

@@ -506,9 +506,10 @@ async def test_rules_of_an_instance_without_any_and_of_nobody(mep: Mep, root: st
 async def test_timing(start_mep: StartMep, root: str) -> None:
     import time
 
-    from mec_adapter.platform.config import NtpServer
+    from mec_adapter.platform.config import NtpServer, PtpMaster
 
-    async with start_mep(ntp_servers=(NtpServer("ntp.example"),), time_traceable=True) as mep:
+    clocks = {"ntp_servers": (NtpServer("ntp.example"),), "ptp_masters": (PtpMaster("192.0.2.5"),)}
+    async with start_mep(**clocks, time_traceable=True) as mep:
         caps = await mep.get(f"{root}/timing/timing_caps")
         now = await mep.get(f"{root}/timing/current_time")
         assert (await mep.get(f"{root}/timing/current_time?x=1")).status == 400
@@ -522,6 +523,9 @@ async def test_timing(start_mep: StartMep, root: str) -> None:
             "localPriority": 0,
             "authenticationOption": "NONE",
         }
+    ]
+    assert caps.body["ptpMasters"] == [
+        {"ptpMasterIpAddress": "192.0.2.5", "ptpMasterLocalPriority": 0, "delayReqMaxRate": 1}
     ]
     assert abs(caps.body["timeStamp"]["seconds"] - time.time()) < 10
     assert abs(now.body["seconds"] - time.time()) < 10

@@ -165,3 +165,13 @@ def test_status_page_shows_what_the_command_line_made(tmp_path: Path) -> None:
         status, page = ask(f"{url}/")
     assert status == 200
     assert "shown-app" in page
+
+
+def test_clocks_named_at_the_command_line_are_offered_to_applications(tmp_path: Path) -> None:
+    options = ("--ntp-server", "ntp.example", "--ntp-server", "192.0.2.1", "--ptp-master", "192.0.2.5")
+    with mep(tmp_path, *options, "--time-traceable", secret="") as url:
+        caps = ask(f"{url}/mec_app_support/v2/timing/timing_caps")[1]
+        now = ask(f"{url}/mec_app_support/v2/timing/current_time")[1]
+    assert [server["ntpServerAddrType"] for server in caps["ntpServers"]] == ["DNS_NAME", "IP_ADDRESS"]
+    assert [master["ptpMasterIpAddress"] for master in caps["ptpMasters"]] == ["192.0.2.5"]
+    assert now["timeSourceStatus"] == "TRACEABLE"

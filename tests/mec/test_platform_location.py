@@ -154,6 +154,16 @@ async def test_subscription_life(
     listed = (await mep.get(many)).body["notificationSubscriptionList"]
     assert listed["resourceURL"] == {"href": mep.url + many}
     assert listed["subscription"] == [{"href": own, "subscriptionType": body["subscriptionType"]}]
+    for query, found in (
+        ("subscription_type=event", 1),
+        ("address=u1", 0 if path == "zones" else 1),
+        ("address=u9", 0),
+        ("zoneId=zone-a", 1 if path == "zones" else 0),
+    ):
+        chosen = (await mep.get(f"{many}?{query}")).body["notificationSubscriptionList"]["subscription"]
+        assert len(chosen) == found, query
+    assert (await mep.get(f"{many}?subscription_type=other")).status == 400
+    assert (await mep.get(f"{many}?type=event")).status == 400
     changed = {**sent, "clientCorrelator": "again"}
     assert (await mep.put(own, changed, headers={"If-Match": '"old"'})).status == 412
     answer = await mep.put(own, changed, headers={"If-Match": read.headers["ETag"]})
@@ -206,7 +216,7 @@ async def test_moves_are_notified(mep: Mep, subscriber: Subscriber) -> None:
             {
                 "subscriptionType": "UserLocationEventSubscription",
                 "address": "u1",
-                "userEventPara": {"accessPointList": ["ap-a1"]},
+                "userEventPara": {"accessPointList": ["ap-a1"], "reportingLocationReq": True},
             },
             [("ENTERING_AREA_EVENT", "zone-a"), ("LEAVING_AREA_EVENT", "zone-a")],
         ),
@@ -246,6 +256,8 @@ async def test_criteria(
     received = [next(iter(entry.values())) for entry in await subscriber.wait_for(len(wanted) + 1)]
     found = [(entry["userLocationEvent"], entry["zoneId"]) for entry in received if entry["address"] != "end"]
     assert found == wanted
+    asked = body.get("userEventPara", {}).get("reportingLocationReq", False)
+    assert all(("locationInfo" in entry) == asked for entry in received if entry["address"] != "end")
 
 
 @pytest.mark.behaviour("OTH-6.07")
