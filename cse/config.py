@@ -206,6 +206,11 @@ class CseConfig(BaseSettings):
     def _fits_together(self) -> CseConfig:
         if self.registrar and self.type is CseType.IN:
             raise ValueError("an IN-CSE has no registrar: drop --registrar, or use --type MN")
+        if "@" in urlsplit(self.registrar).netloc:
+            raise ValueError(
+                "--registrar holds a password, which others could read in the resource tree: CSEs know each other by "
+                "certificates (--tls-ca)"
+            )
         if self.registrar and self.registrar_id == self.id:
             raise ValueError(f"a CSE cannot register with itself: --registrar-id and --id are both {self.id}")
         if not (self.http or self.mqtt or self.coap or self.coaps):

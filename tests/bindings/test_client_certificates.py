@@ -92,8 +92,8 @@ async def test_a_certificate_names_its_ae(authority: Path, name: str, originator
     async with running(**files(authority, "server")) as cse:
         url = cse.addresses()["http"]
         async with aiohttp.ClientSession(connector=client(authority, name)) as session:
-            async with session.post(f"{url}/cse-in", headers=headers, data=body) as answer:
-                assert answer.headers["X-M2M-RSC"] == expected
+            answer = await session.post(f"{url}/cse-in", headers=headers, data=body)
+            assert answer.headers["X-M2M-RSC"] == expected
 
 
 async def test_over_wss_too(authority: Path) -> None:
@@ -139,11 +139,11 @@ async def test_cses_know_each_other_by_their_certificates(authority: Path) -> No
             await asyncio.wait_for(cse.registration.registered.wait(), 30)
             headers = {**HEADERS, "X-M2M-Origin": "/id-mn/Cx"}
             async with aiohttp.ClientSession(connector=client(authority, "mn")) as session:
-                async with session.get(f"{url}/cse-in/nothing", headers=headers) as answer:
-                    assert answer.headers["X-M2M-RSC"] == "4004"
+                answer = await session.get(f"{url}/cse-in/nothing", headers=headers)
+                assert answer.headers["X-M2M-RSC"] == "4004"
             async with aiohttp.ClientSession(connector=client(authority, "Clamp1")) as session:
-                async with session.get(f"{url}/cse-in/nothing", headers=headers) as answer:
-                    assert answer.headers["X-M2M-RSC"] == "4106"
+                answer = await session.get(f"{url}/cse-in/nothing", headers=headers)
+                assert answer.headers["X-M2M-RSC"] == "4106"
 
 
 async def test_an_mqtts_broker_knows_the_cse_by_certificate_and_user(authority: Path, tmp_path: Path) -> None:
@@ -174,7 +174,8 @@ async def test_an_mqtts_broker_knows_the_cse_by_certificate_and_user(authority: 
                 raise AssertionError("the broker took a stranger")
 
 
-async def test_the_broker_password_is_shown_to_nobody(tmp_path: Path) -> None:
+async def test_the_broker_password_is_shown_to_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     made, token = new_credential("here", "/id-in", "cse")
     CredentialFile(tmp_path / "c.json").add(made)
     with brokers.mosquitto(tmp_path) as url:
@@ -182,6 +183,7 @@ async def test_the_broker_password_is_shown_to_nobody(tmp_path: Path) -> None:
         async with running(mqtt=secret) as cse:
             assert token not in str(cse.addresses())
             assert token not in str(cse.hosting.base().attributes)
+    assert token not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -205,6 +207,7 @@ def test_names_of_certificates(uris: list[str], names: list[str], expected: str)
     ("options", "part"),
     [
         ({"tls_ca": "ca.pem"}, "--tls-cert"),
+        ({"type": "MN", "registrar": "http://%2Fid-mn:secret@host:1"}, "--tls-ca"),
         ({"mqtt": "mqtts://b", "mqtt_key": "k.pem"}, "--mqtt-key"),
         ({"mqtt": "mqtt://b", "mqtt_ca": "ca.pem"}, "mqtts://"),
     ],

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from typer.testing import CliRunner
 
 from cse.app import Cse
+from cse.client import Client
 from cse.config import CseConfig
+from onemec.cli import app
 from tests.brokers import require_tool
 
 
 def device(path: Path, *words: str, code: int = 0) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "onemec", "device", *words, "--credentials", str(path), "--json"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
+    """What the command says: JSON, or the line on stderr when it fails."""
+    done = CliRunner().invoke(app, ["device", *words, "--credentials", str(path), "--json"])
+    assert done.exit_code == code, done.output
     return json.loads(done.stdout) if code == 0 else done.stderr
 
 
@@ -66,7 +67,7 @@ async def test_a_running_cse_knows_a_new_device_at_once_and_forgets_a_removed_on
     await cse.start()
     try:
         url = cse.addresses()["http"]
-        made = await asyncio.to_thread(device, path, "add", "lamp1", "--url", url)
+        made = device(path, "add", "lamp1", "--url", url)
         words = shlex.split(made["lines"]["curl: registers it"])
         curl = await asyncio.create_subprocess_exec(
             require_tool("curl"), "-s", "-D", "-", *words[1:], stdout=asyncio.subprocess.PIPE
@@ -82,9 +83,9 @@ async def test_a_running_cse_knows_a_new_device_at_once_and_forgets_a_removed_on
                     return found.headers["X-M2M-RSC"]
 
             assert await status() == "2000"
-            await asyncio.to_thread(device, path, "remove", "lamp1")
+            device(path, "remove", "lamp1")
             async with asyncio.timeout(30):
-                while await status() != "4107":
+                while await status() != "4107":  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
     finally:
         await cse.stop(1.0)
@@ -92,7 +93,7 @@ async def test_a_running_cse_knows_a_new_device_at_once_and_forgets_a_removed_on
 
 async def test_an_administrator_proves_it(tmp_path: Path) -> None:
     path = tmp_path / "devices.json"
-    made = await asyncio.to_thread(device, path, "add", "ops", "--admin")
+    made = device(path, "add", "ops", "--admin")
     cse = Cse(CseConfig(http="127.0.0.1:0", credentials=str(path)))
     await cse.start()
     try:
@@ -104,6 +105,25 @@ async def test_an_administrator_proves_it(tmp_path: Path) -> None:
             proven = {**headers, "Authorization": f"Bearer {made['token']}"}
             async with session.delete(f"{url}/nothing", headers=proven) as found:
                 assert found.headers["X-M2M-RSC"] == "4004"
+    finally:
+        await cse.stop(1.0)
+
+
+async def test_our_own_client_and_commands_take_the_credential_in_the_url(tmp_path: Path) -> None:
+    path = tmp_path / "devices.json"
+    made = device(path, "add", "lamp1")
+    cse = Cse(CseConfig(http="127.0.0.1:0", credentials=str(path)))
+    await cse.start()
+    try:
+        urls = {name: url.replace("://", f"://Clamp1:{made['token']}@") for name, url in cse.addresses().items()}
+        async with Client(urls["http"], originator="Clamp1") as client:
+            await client.create("-", 2, {"m2m:ae": {"rn": "lamp1", "api": "Nx", "rr": False, "srv": ["3"]}})
+        async with Client(urls["ws"], originator="Clamp1") as client:
+            assert (await client.retrieve("-/lamp1"))["aei"] == "Clamp1"
+        command = [sys.executable, "-m", "onemec", "get", "-/lamp1", "--cse", urls["http"], "--as", "Clamp1", "--json"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+        assert b'"Clamp1"' in out
     finally:
         await cse.stop(1.0)
 
