@@ -29,6 +29,7 @@ from cse.bindings.http_client import HttpSender
 from cse.bindings.http_connections import HttpLimits
 from cse.bindings.http_watch import SCHEME, Watches
 from cse.bindings.mqtt import MqttBinding, MqttStartError
+from cse.bindings.mqtt_connection import LinkState
 from cse.bindings.mqtt_limits import MqttLimits
 from cse.bindings.outbound import OutboundGuard
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
@@ -42,6 +43,7 @@ from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
+from cse.observability import Observability, Readings
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
@@ -105,8 +107,8 @@ class Cse:
         self.guard = OutboundGuard(outbound_rules(config), self._listening)
         self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard, self._keeps)
         self.dialects = Dialects(config.name)
-        self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
+        self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
         self._timer_wake = asyncio.Event()
@@ -203,7 +205,7 @@ class Cse:
                 port,
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
-                mounts={PREFIX: self._status_page(), **self._mounts},
+                mounts=self._pages(),
                 tls=self.security.server_tls(),
                 accept_upgrade=self._ws.accept if config.ws else None,
                 cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
@@ -239,6 +241,36 @@ class Cse:
             )
             await self._mqtt.start()
             self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
+
+    def _pages(self) -> dict[str, Any]:
+        """What is served beside oneM2M, by path prefix."""
+        status, seen = self._status_page(), Observability(self.readings)
+        metrics = seen if self.config.open_metrics else status.guarding(seen)
+        return {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics, **self._mounts}
+
+    def readings(self) -> Readings:
+        """How this CSE is now."""
+        parts = {"storage": self.engine.health()}
+        if self._mqtt is not None:
+            parts["mqtt"] = (
+                "ok" if self._mqtt.state is LinkState.CONNECTED else f"not connected to {self._mqtt.broker.address}"
+            )
+        if self.registration is not None:
+            registered = self.registration.registered.is_set()
+            parts["registrar"] = "ok" if registered else f"not registered with {self.config.registrar_id}"
+        counts = self.delivery.counts
+        return Readings(
+            cse_id=self.config.id,
+            requests=self.requests,
+            refused=self.admission.refused,
+            in_flight=self.admission.in_flight,
+            dialects=self.dialect_uses,
+            notifications={"sent": counts.sent, "failed": counts.failed, "dropped": counts.dropped},
+            waiting=counts.waiting,
+            watches=self._watches.count if self._watches is not None else 0,
+            resources=self.engine.plain_count(),
+            parts=parts,
+        )
 
     def _status_page(self) -> StatusPage:
         security = self.security

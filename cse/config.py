@@ -85,7 +85,9 @@ class CseConfig(BaseSettings):
     coap: str = Field("", description="CoAP address host:port, or off")
     coaps: str = Field("", description="CoAP over DTLS address host:port, or off")
     poa: _Texts = Field((), description="advertised points of access; default: the addresses above")
-    store: str = Field("memory", description="memory, sqlite:///relative.db, sqlite:////absolute.db or postgresql://...")
+    store: str = Field(
+        "memory", description="memory, sqlite:///relative.db, sqlite:////absolute.db or postgresql://..."
+    )
     workers: int = Field(0, ge=0, le=64, description="processes on one PostgreSQL database; 0: just this one")
     registrar: str = Field("", description="URL of the registrar CSE (MN and ASN), e.g. http://127.0.0.1:8080")
     registrar_id: str = Field("/id-in", description="CSE-ID of the registrar CSE")
@@ -97,6 +99,7 @@ class CseConfig(BaseSettings):
     request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
     registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
     max_body_bytes: int = Field(1 << 16, ge=1024, le=1 << 20, description="largest request body")
+    open_metrics: bool = Field(False, description="everybody may read /metrics, not administrators only")
     rate_per_s: float = Field(
         1000.0, ge=0, description="requests a second of one entity with credential, or one address; 0: any number"
     )

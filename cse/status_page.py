@@ -16,6 +16,12 @@ from cse.delivery import Delivery
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import dump_json
 
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
 #: where the page is mounted
 PREFIX = "/_onemec"
 _LONGEST_WAIT_S = 30.0
@@ -56,27 +62,35 @@ class StatusPage:
 
     async def __call__(
         self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer one request (ASGI 3)."""
-        extra: list[tuple[bytes, bytes]] = []
+        extra: list[Header] = []
         try:
             self._admit(scope)
             status, shown = await self._answer(scope)
         except _NotAllowed as error:
-            status, shown = error.status, {"error": str(error)}
-            extra = [(b"WWW-Authenticate", b"Bearer")] if status == 401 else []
+            status, shown, extra = error.status, {"error": str(error)}, _challenge(error)
         except ValueError as error:
             status, shown = 400, {"error": str(error)}
-        body = dump_json(shown)
-        headers = [(b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"), *extra]
-        headers.append((b"Content-Length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await _reply(scope, send, status, shown, extra)
 
-    def _admit(self, scope: MutableMapping[str, Any]) -> None:
+    def guarding(self, page: AsgiApp) -> AsgiApp:
+        """Another page, for those only who may read this one."""
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                self._admit(scope)
+            except _NotAllowed as error:
+                await _reply(scope, send, error.status, {"error": str(error)}, _challenge(error))
+            else:
+                await page(scope, receive, send)
+
+        return guarded
+
+    def _admit(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         entity: str = scope.get(CREDENTIAL) or ""
@@ -95,7 +109,7 @@ class StatusPage:
         if client is None or not is_loopback(client[0]) or not is_loopback(host) or foreign:
             raise _NotAllowed(403, "without credentials this is for programs on the machine of the CSE only")
 
-    async def _answer(self, scope: MutableMapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    async def _answer(self, scope: Scope) -> tuple[int, dict[str, Any]]:
         if scope["method"] not in ("GET", "HEAD"):
             return 405, {"error": "this can only be read: use GET"}
         name = scope["path"].removeprefix(PREFIX).strip("/")
@@ -127,6 +141,18 @@ class StatusPage:
             },
             "results": {str(result): number for result, number in log.totals.items()},
         }
+
+
+def _challenge(error: _NotAllowed) -> list[Header]:
+    return [(b"WWW-Authenticate", b"Bearer")] if error.status == 401 else []
+
+
+async def _reply(scope: Scope, send: Send, status: int, shown: dict[str, Any], extra: list[Header]) -> None:
+    body = dump_json(shown)
+    headers = [(b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"), *extra]
+    headers.append((b"Content-Length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 def _number(query: dict[str, str], name: str, default: int) -> int:

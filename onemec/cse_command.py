@@ -88,6 +88,9 @@ def cse(
     rate: Annotated[
         float | None, typer.Option(help="Requests a second of one entity or address (0: any number).")
     ] = None,
+    open_metrics: Annotated[
+        bool | None, typer.Option("--open-metrics", help="Everybody may read /metrics, not administrators only.")
+    ] = None,
     outbound: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,6 +141,7 @@ def cse(
         "admin": tuple(admin) if admin else None,
         "allowed_originators": tuple(allow) if allow else None,
         "rate_per_s": rate,
+        "open_metrics": open_metrics,
         "outbound": tuple(outbound) if outbound else None,
         "insecure_dev": insecure_dev,
         "log_level": log_level,

@@ -260,7 +260,8 @@ def test_every_adr_has_its_own_number_and_fits_a_page() -> None:
         text = path.read_text()
         assert re.match(r"# (ADR )?" + path.name[:4], text), path.name
         assert re.search(r"reject", text, re.IGNORECASE), f"{path.name} names no rejected option"
-        assert len(text) <= 5000, f"{path.name} is longer than a page"
+        prose = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("|"))
+        assert len(prose) <= 5000, f"{path.name} is longer than a page, its tables not counted"
 
 
 def test_a_missing_tool_fails_under_ci_and_is_skipped_by_name_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ class Database:
         write.execute(f"PRAGMA synchronous={synchronous}")
         write.execute(f"PRAGMA cache_size=-{_WRITE_CACHE_KIB}")
         write.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        # Debian's SQLite overwrites what is deleted, which writes as much as was deleted: on a full disk nothing could go.
+        # Debian's SQLite overwrites what is deleted, writing as much again: on a full disk nothing large could go.
         write.execute("PRAGMA secure_delete=FAST")
         write.execute("PRAGMA temp_store=MEMORY")
         if empty:
