@@ -35,6 +35,7 @@ def governed(world: World, **rule: Any) -> None:
     world.container(acpi=[policy], mni=5, lbl=["x"])
 
 
+@pytest.mark.behaviour("EB-6.12")
 @pytest.mark.behaviour("PR-01.1.03")
 @pytest.mark.parametrize(("credential", "status"), [("", Status.ORIGINATOR_HAS_NO_PRIVILEGE), ("Cother", Status.OK)])
 def test_a_rule_for_authenticated_originators(world: World, credential: str, status: Status) -> None:
@@ -42,6 +43,7 @@ def test_a_rule_for_authenticated_originators(world: World, credential: str, sta
     assert serve(world, credential=credential) is status
 
 
+@pytest.mark.behaviour("EB-6.08")
 @pytest.mark.behaviour("PR-01.2.05")
 @pytest.mark.parametrize(
     ("domain", "originator", "granted"),
@@ -61,6 +63,7 @@ def test_a_domain_stands_for_all_of_a_service_provider(
     assert answer.status is (Status.OK if granted else Status.ORIGINATOR_HAS_NO_PRIVILEGE)
 
 
+@pytest.mark.behaviour("EB-6.13")
 @pytest.mark.behaviour("PR-01.3.02")
 @pytest.mark.parametrize(
     ("allowed", "peer", "granted"),

@@ -292,3 +292,52 @@ def test_the_originator_of_an_event_is_told_without_a_creator_too(world: World) 
     assert subscribe(world, enc={"net": [3]}, eeno=True).status is Status.CREATED
     world.post(CNT, originator="Cother")
     assert [told["cr"] for told in world.notifications()] == ["Cother"]
+
+
+@pytest.mark.behaviour("EB-11.22")
+def test_a_schedule_holds_for_monitored_operations_too(world: World) -> None:
+    assert subscribe(world, enc={"om": [{"ops": 2}]}).status is Status.CREATED
+    body = {"rn": "notificationSchedule", "se": {"sce": ["* * 13 * * * *"]}}
+    assert world.create(SUB, 18, {"m2m:sch": body}, "Cae").status is Status.CREATED
+    world.retrieve(CNT, "Cae")
+    assert world.notifications() == []
+    world.advance(3600)
+    world.retrieve(CNT, "Cae")
+    assert [told["nev"]["om"]["op"] for told in world.notifications()] == [2]
+
+
+@pytest.mark.behaviour("EB-11.22")
+def test_a_schedule_holds_for_events_of_several_resources_too(world: World) -> None:
+    body = {"rn": "crs", "nu": [URL], "twt": 1, "tws": "PT10S", "rrat": [CNT], "encs": {"enc": [{"net": [3]}]}}
+    assert world.create("cse-in/ae", 48, {"m2m:crs": body}, "Cae").status is Status.CREATED
+    schedule = {"se": {"sce": ["* * 13 * * * *"]}}
+    wrong = world.create("cse-in/ae/crs", 18, {"m2m:sch": {"rn": "other", **schedule}}, "Cae")
+    assert wrong.status is Status.BAD_REQUEST
+    right = world.create("cse-in/ae/crs", 18, {"m2m:sch": {"rn": "notificationSchedule", **schedule}}, "Cae")
+    assert right.status is Status.CREATED, right.content
+    for expected in (0, 1):
+        world.post(CNT)
+        for send in [send for send in world.outbox if send.receiver == "/id-in"]:  # from the member subscription
+            assert world.itself(Operation.NOTIFY, send.request.to, content=send.request.content).status is Status.OK
+        world.advance(10.5)
+        told = [send for send in world.outbox if send.urls]
+        assert len(told) == expected
+        world.outbox.clear()
+        world.advance(3600)
+
+
+@pytest.mark.behaviour("EB-13.05")
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.UPDATE, Operation.DELETE])
+def test_the_result_of_every_operation_is_notified(world: World, operation: Operation) -> None:
+    fields: dict[Operation, dict[str, Any]] = {
+        Operation.CREATE: {"resource_type": 4, "content": {"m2m:cin": {"con": "x"}}},
+        Operation.UPDATE: {"content": {"m2m:cnt": {"lbl": ["x"]}}},
+    }
+    answer = world.ask(operation, CNT, "Cae", response_type=2, response_targets=[URL], **fields.get(operation, {}))
+    assert answer.status is Status.ACCEPTED_NONBLOCKING_ASYNC
+    world.advance(0)
+    (send,) = [send for send in world.outbox if "m2m:rsp" in send.request.content]
+    told = send.request.content["m2m:rsp"]
+    expected = {Operation.CREATE: 2001, Operation.UPDATE: 2004, Operation.DELETE: 2002}[operation]
+    assert (told["rsc"], told["rqi"], send.urls) == (expected, answer.request_id, (URL,))
+    assert world.retrieve(CNT, "Cae").status is (Status.NOT_FOUND if operation is Operation.DELETE else Status.OK)

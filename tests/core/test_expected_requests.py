@@ -362,3 +362,14 @@ def test_what_another_ae_has_is_found_with_a_policy_only(world: World) -> None:
     world.post(CNT, "seen", lbl=["tag:cin"])
     assert len(world.discover("cse-in", "Cother", lbl=["tag:cin"])) == 1
     assert len(world.discover(CNT, "Cother", ty=[4])) == 1
+
+
+@pytest.mark.behaviour("EB-4.14")
+@pytest.mark.parametrize(("desired", "slashes"), [(None, True), (1, True), (2, False)])
+def test_the_desired_form_of_addresses(world: World, desired: int | None, slashes: bool) -> None:
+    world.post(CNT)
+    fields = {} if desired is None else {"desired_identifier": desired}
+    found = world.retrieve("cse-in", "Cae", filter={"fu": 1}, **fields).content["m2m:uril"]
+    assert len(found) >= 3
+    assert all(("/" in address) is slashes for address in found)
+    assert all(world.retrieve(address, "Cae").status is Status.OK for address in found)

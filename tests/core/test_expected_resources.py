@@ -163,6 +163,16 @@ def test_a_container_with_disabled_retrieval_can_be_deleted(world: World) -> Non
     assert world.delete(CNT, "Cae").status is Status.DELETED
 
 
+@pytest.mark.behaviour("EB-7.13")
+@pytest.mark.parametrize("age_s", [10**9, 10**15, 2**53])
+def test_an_age_beyond_every_life_time_is_the_maximum(world: World, age_s: int) -> None:
+    path = world.container(name="old", mia=age_s)
+    shown = world.post(path).content["m2m:cin"]
+    assert shown["et"] <= world.retrieve(path, "Cae").content["m2m:cnt"]["et"]
+    assert world.retrieve(f"{path}/la", "Cae").status is Status.OK
+    assert world.update(CNT, {"m2m:cnt": {"mia": age_s}}, "Cae").status is Status.UPDATED
+
+
 # --- 10 groups ------------------------------------------------------------------------------------------------------
 
 
