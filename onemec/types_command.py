@@ -19,6 +19,16 @@ UNSUPPORTED = {
     "filter fu=4": "discovery-based operations",
     "SPARQL FROM, SERVICE, LOAD": "queries and updates that reach beyond the descriptors of this CSE",
 }
+#: what is kept, checked and handed out, and changes nothing else here: somebody else acts on it
+KEPT = {
+    "statsCollect, statsConfig, eventConfig": "nothing is counted; an AE that collects reads what is wanted",
+    "backgroundDataTransfer": "no network is asked; an AE at the IN-CSE sees to it",
+    "cmdhPolicy and the other CMDH objects": "event categories 2, 3 and 4 are treated as they are by default",
+    "multimediaSession": "the session itself is between the AEs",
+    "mgmtObj, mgmtCmd": "the device is managed by an AE that subscribes, not by a protocol of this CSE",
+    "semanticDescriptor dcrp 2, 3, 6": "OWL functional style, OWL/XML and Manchester syntax are not searched",
+    "tkns, ltids, tqi, asi, aus, auri": "tokens and signatures in a request prove nothing to this CSE",
+}
 #: what is done where the operator installed an extra of the package, and answered 5001 elsewhere
 OPTIONAL = {
     "semantic": "filter smf, rcn 10, sqi, sfop, smv, semanticDescriptor soe and vlde, ontology soe",
@@ -67,6 +77,7 @@ def describe_capabilities(registry: Registry) -> dict[str, Any]:
             "features": UNSUPPORTED,
         },
         "optional": OPTIONAL,
+        "keptWithoutEffect": KEPT,
         "mec": {"unsupported": list(MEC_UNSUPPORTED)},
     }
 

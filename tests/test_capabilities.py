@@ -40,7 +40,7 @@ _SPARQL = ["SELECT ?x WHERE { ?x ?y ?z }"]
 _REQUESTS: dict[str, dict[str, Any]] = {
     "filter smf with fo=2 or 3": {"filter": {"fu": 1, "fo": 2, "smf": _SPARQL, "ty": [3]}},
     "filter smf with fu=2": {"filter": {"fu": 2, "smf": _SPARQL}},
-    "filter fu=3": {"filter": {"fu": 3}},
+    "filter fu=4": {"filter": {"fu": 4}},
     "SPARQL FROM, SERVICE, LOAD": {
         "filter": {"fu": 1, "smf": ["SELECT * FROM <http://127.0.0.1:1/> WHERE { ?x ?y ?z }"]}
     },
@@ -48,6 +48,7 @@ _REQUESTS: dict[str, dict[str, Any]] = {
 
 _ACTION = {"orc": "cse-in", "evm": 1, "evc": {"optr": 1, "sbjt": "rn", "thld": "x"}, "apv": {"op": 2, "fr": "CAdmin"}}
 _CREATIONS: dict[str, tuple[int, dict[str, Any]]] = {
+    "AE trps": (2, {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"], "trps": True}}),
     "locationPolicy los 1, 3": (10, {"m2m:lcp": {"los": 3}}),
     "action ipu": (65, {"m2m:actr": {**_ACTION, "ipu": {"cstr": "x"}}}),
 }

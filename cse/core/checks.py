@@ -112,12 +112,12 @@ def _check_values(request: Request) -> None:
         raise BadRequest("the semantic query indicator (sqi) goes with RETRIEVE only")
     if request.filter:
         usage = request.filter.get("fu", 2)
+        if usage == 4:
+            raise NotSupported("discovery-based operations (fu=4) are not supported by this CSE")
         if usage not in (1, 2, 3):
             raise BadRequest("filter 'fu' must be 1 (discovery), 2 (conditional) or 3 (IPE on-demand discovery)")
         if usage != 2 and request.operation is not Operation.RETRIEVE:
             raise BadRequest("filter 'fu' 1 and 3 go with RETRIEVE only")
-        if usage == 3:
-            raise NotSupported("IPE on-demand discovery (fu=3) is not supported by this CSE")
     if request.result_content == ResultContent.SEMANTIC_CONTENT or request.semantic_query:
         if not (request.filter and request.filter.get("smf")):
             raise BadRequest("rcn 10 and semantic queries (sqi) need a query: send filter 'smf' too")

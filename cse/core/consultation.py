@@ -11,6 +11,7 @@ from collections.abc import Generator
 from cse.core.context import RequestContext
 from cse.core.numbers import ACCESS_CONTROL_POLICY
 from cse.core.resolution import find
+from cse.core.retrieve import is_discovery
 from cse.onem2m.addressing import Address
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Operation, Response
@@ -48,7 +49,7 @@ def consult(ctx: RequestContext, address: Address) -> Generator[Send, Response |
     except CseError:
         return False
     privilege = _PRIVILEGES[ctx.request.operation]
-    if ctx.request.filter and ctx.request.filter.get("fu") == 1:
+    if ctx.request.filter and privilege is Privilege.RETRIEVE and is_discovery(ctx.request):
         privilege = Privilege.DISCOVERY
     originator, temporary = ctx.originator, ctx.cse.temporary
     key = (resource.ri, originator, int(privilege))

@@ -9,6 +9,7 @@ from cse.core import access_control, announcements, notifications
 from cse.core.context import RequestContext
 from cse.core.discovery import Found, search
 from cse.core.filtering import Filter
+from cse.core.numbers import AE
 from cse.core.resolution import Target, find
 from cse.core.result_content import (
     WITH_CHILDREN,
@@ -19,15 +20,23 @@ from cse.core.result_content import (
     uri_list,
     with_children,
 )
-from cse.onem2m.addressing import parse_address
-from cse.onem2m.errors import BadRequest, CseError, NotFound, OriginatorHasNoPrivilege
+from cse.onem2m.addressing import parse_address, sp_relative
+from cse.onem2m.errors import (
+    BadRequest,
+    CseError,
+    DiscoveryDeniedByIpe,
+    NotFound,
+    OriginatorHasNoPrivilege,
+    TargetNotReachable,
+)
 from cse.onem2m.errors import NotImplemented as NotSupported
-from cse.onem2m.primitives import Operation, Request, Response, ResultContent
+from cse.onem2m.primitives import FilterUsage, Operation, Request, Response, ResultContent
 from cse.onem2m.status import Status
 from cse.ports import Resource, Send
 from cse.resources.declare import Privilege
 
 _PARTIAL, _FULL = 1, 2
+_DISCOVERING = (FilterUsage.DISCOVERY, FilterUsage.IPE_ON_DEMAND)
 #: result contents whose RETRIEVE of an empty container is an event of its own (notificationEventType 5)
 _LISTING = (ResultContent.ATTRIBUTES_AND_CHILDREN, ResultContent.CHILDREN)
 
@@ -44,7 +53,7 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
         CseError: the request is refused.
     """
     request, resource = ctx.request, target.resource
-    discovery = bool(request.filter) and _is_discovery(request)
+    discovery = bool(request.filter) and is_discovery(request)
     rcn = effective(Operation.RETRIEVE, request.result_content, discovery=discovery)
     privilege = Privilege.DISCOVERY if discovery else Privilege.RETRIEVE
     if not access_control.decide(ctx, resource, privilege, ctx.originator):
@@ -53,6 +62,8 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
             f"acop {int(privilege)} in an accessControlPolicy of that resource"
         )
     if discovery:
+        if request.filter is not None and request.filter.get("fu") == FilterUsage.IPE_ON_DEMAND:
+            yield from _have_discovered(ctx, resource)
         return (yield from discover(ctx, resource, rcn))
     if rcn == ResultContent.SEMANTIC_CONTENT:
         return (yield from _semantic_query(ctx, resource))
@@ -112,12 +123,35 @@ def _permissions(ctx: RequestContext, resource: Resource) -> int:
     return sum(bit for bit in Privilege if access_control.decide(ctx, resource, bit, ctx.originator))
 
 
-def _is_discovery(request: Request) -> bool:
+def is_discovery(request: Request) -> bool:
+    """Whether a RETRIEVE with filter criteria asks what there is, and not for the target itself."""
     criteria = request.filter or {}
     if "smf" in criteria and "fu" not in criteria:
         # A semantic filter that is no semantic query discovers (TS-0001 clause 8.1.2).
         return not request.semantic_query and request.result_content != ResultContent.SEMANTIC_CONTENT
-    return criteria.get("fu") == 1 and not request.semantic_query
+    return criteria.get("fu") in _DISCOVERING and not request.semantic_query
+
+
+def _have_discovered(ctx: RequestContext, entity: Resource) -> Generator[Send, Response | None, None]:
+    """Ask an interworking proxy to make resources of what it finds, before they are discovered (TS-0001 10.2.6.3).
+
+    Raises:
+        BadRequest: the target is no AE.
+        TargetNotReachable: the AE does not answer.
+        DiscoveryDeniedByIpe: it refuses.
+    """
+    if entity.ty != AE:
+        raise BadRequest(f"IPE on-demand discovery (fu=3) is for an AE, and {entity.path!r} is none")
+    criteria = {tag: value for tag, value in (ctx.request.filter or {}).items() if tag != "fu"}
+    asked = {"or": sp_relative(ctx.originator, ctx.settings.cse_id), "fc": criteria}
+    send = ctx.notification(entity.ri, {"m2m:sgn": {"idr": asked}})
+    answer = (yield send) if send is not None else None
+    if answer is None:
+        raise TargetNotReachable(f"the AE {entity.path!r} does not answer: it cannot be asked to discover")
+    if ctx.store.get(entity.ri) is None:
+        raise NotFound(f"{entity.path!r} was deleted while it was asked to discover")
+    if not answer.status.is_success:
+        raise DiscoveryDeniedByIpe(f"the AE {entity.path!r} refused to discover ({int(answer.status)})")
 
 
 def _semantic_query(ctx: RequestContext, resource: Resource) -> Generator[Send, Response | None, Response]:

@@ -41,7 +41,7 @@ def update(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     if "acpi" in sent:
         policy_links.check_change(ctx, resource, list(sent))
     if root != resource.root:
-        raise BadRequest(
+        raise resource_type.hooks.wrong_root(
             f"the content's root {root!r} does not fit {resource.path!r}: send {{{resource.root!r}: {{...}}}}"
         )
     check_update(resource_type.table(root), sent)

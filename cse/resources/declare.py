@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import Any, Protocol
 
-from cse.onem2m.errors import BadRequest
+from cse.onem2m.errors import BadRequest, CseError
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.ports import Env, Resource, Send, Settings, Store
 
@@ -302,6 +302,8 @@ class Hooks:
     data_arrived: Callable[[Context, Resource, Resource, Resource], None] | None = None
     #: of the CSEBase only: may refuse any request before its target is looked at
     admit: Callable[[Context], None] | None = None
+    #: what an UPDATE whose content has another root element than the resource is refused with
+    wrong_root: type[CseError] = BadRequest
     #: a timer of this resource and kind is due: in a transaction, as the CSE (see ``cse.core.timers``); None: no timers
     timer_due: Callable[[Context, Resource, str], None] | None = None
     #: the same for work that must ask others: a generator, outside a transaction; used in place of ``timer_due``

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cse.onem2m.errors import ContentsUnacceptable
 from cse.ports import Resource
 from cse.resources.declare import Context, Hooks, declare
 from cse.resources.evaluation import check_criteria, subject_for
@@ -11,6 +12,8 @@ from cse.resources.evaluation import check_criteria, subject_for
 
 class DependencyHooks(Hooks):
     """The condition must be one that can be evaluated."""
+
+    wrong_root = ContentsUnacceptable
 
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
         """Look at the referenced resource and the criteria."""

@@ -200,13 +200,15 @@ def test_dependencies_gate_the_action(world: World, dependencies: list[tuple[str
     assert happened(world) == int(runs)
 
 
-@pytest.mark.behaviour("EB-18.13", "PR-15.08")
+@pytest.mark.behaviour("EB-18.13", "PR-15.08", "PR-15.10")
 def test_dependencies_are_checked_and_forgotten(world: World) -> None:
     act(world)
     body = {"evc": {"optr": 1, "sbjt": "lbl", "thld": ["a"]}, "rri": "cse-in/nothing", "sfc": True}
     assert world.create(SUBJECT, 66, {"m2m:depr": body}, "Cae").status is Status.INVALID_CHILD_RESOURCE_TYPE
     assert world.create(ACTION, 66, {"m2m:depr": body}, "Cae").status is Status.BAD_REQUEST
     depend(world, "d", "a", True)
+    other_root = world.update(f"{ACTION}/d", {"m2m:actr": {"lbl": ["x"]}}, "Cae")
+    assert other_root.status is Status.CONTENTS_UNACCEPTABLE
     wrong = {"evc": {"optr": 1, "sbjt": "nonsense", "thld": 1}}
     assert world.update(f"{ACTION}/d", {"m2m:depr": wrong}, "Cae").status is Status.BAD_REQUEST
     world.update(ACTION, {"m2m:actr": {"dep": [f"{ACTION}/d"]}}, "Cae")
