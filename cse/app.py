@@ -39,6 +39,7 @@ from cse.core.expiry import expire
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
 from cse.core.numbers import CSE_BASE
+from cse.core.identity import may_relay
 from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
@@ -381,7 +382,18 @@ class Cse:
     async def enter(self, request: Request) -> Response:
         """Serve a request that came in over a binding; ``lenient`` mends the forms of older clients first."""
         with self.admission.admit(request):
-            return await self.serve(self.dialects.mend(request) if self.config.profile == "lenient" else request)
+            if self.config.profile == "lenient":
+                request = self.dialects.mend(self._with_password(request))
+            return await self.serve(request)
+
+    def _with_password(self, request: Request) -> Request:
+        """The originator ``<AE-ID>:<token>`` of older HTTP clients as the credential it is meant as (dialect)."""
+        name, colon, token = request.originator.partition(":")
+        known = self.security.credentials
+        if not colon or known is None or request.binding != "http" or not known.is_token_of(name, token):
+            return request
+        self.dialects.uses["token in the originator"] += 1
+        return replace(request, originator=name, credential=request.credential or name)
 
     @property
     def watches(self) -> Watches:
@@ -421,14 +433,7 @@ class Cse:
         return response
 
     def _may_relay(self, cse_id: str, originator: str) -> bool:
-        """Whether a CSE may send for an originator: its registrar for anybody, another for those below it."""
-        if cse_id == self.config.registrar_id and self.config.registrar:
-            return True
-        known = self.engine.referring("csi", cse_id)
-        descendants = {entry for resource in known for entry in resource.attributes.get("dcse", ())}
-        return bool(known) and (
-            originator.startswith(cse_id + "/") or any(originator.startswith(entry) for entry in descendants)
-        )
+        return may_relay(self.engine, self.hosting.settings, cse_id, originator)
 
     def _credentials_changed(self) -> None:
         assert self.security.credentials is not None

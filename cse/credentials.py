@@ -264,7 +264,7 @@ class Credentials:
         if kind == "basic":
             with contextlib.suppress(binascii.Error, UnicodeDecodeError):
                 entity, _, token = base64.b64decode(rest, validate=True).decode().partition(":")
-                if self.of_token(token) == entity:
+                if self.is_token_of(entity, token):
                     return entity
         raise _worthless()
 
@@ -281,6 +281,12 @@ class Credentials:
         if known is None:
             raise _worthless()
         return known.entity
+
+    def is_token_of(self, entity: str, token: str) -> bool:
+        """Whether a bearer token proves this entity."""
+        with contextlib.suppress(SecurityAssociationRequired):
+            return self.of_token(token) == entity
+        return False
 
     def key_of(self, entity: str) -> bytes | None:
         """The pre-shared key of an entity, None when it has none."""

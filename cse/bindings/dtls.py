@@ -281,7 +281,7 @@ class DtlsEndpoint(asyncio.DatagramProtocol):
             silent_s = now_s - session.heard_s
             if silent_s > (limits.idle_s if session.done else limits.handshake_s):
                 self._forget(session)
-            elif not session.done and (session.connection.DTLSv1_get_timeout() or 1.0) <= 0:
+            elif not session.done and _is_due(session.connection.DTLSv1_get_timeout()):
                 try:
                     session.connection.DTLSv1_handle_timeout()
                 except SSL.Error:
@@ -357,6 +357,10 @@ class DtlsEndpoint(asyncio.DatagramProtocol):
 
     def _cookie(self) -> bytes:
         return hmac.digest(self._cookie_key, repr(self._greeted).encode(), hashlib.sha256)
+
+
+def _is_due(left_s: float | None) -> bool:
+    return left_s is not None and left_s <= 0
 
 
 def _is_client_hello(data: bytes) -> bool:

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from cse.core.context import RequestContext
 from cse.core.numbers import AE, REMOTE_CSE
+from cse.onem2m.addressing import shorten
 from cse.onem2m.errors import OriginatorHasNotRegistered, SecurityAssociationRequired
 from cse.onem2m.primitives import Operation
+from cse.ports import Settings, Store
 
 #: From of an AE that is still to be named
 _UNNAMED = ("", "C", "S")
@@ -44,31 +46,40 @@ def check_identity(ctx: RequestContext) -> None:
         ctx.originator = credential
         ctx.request = replace(ctx.request, originator=credential)
         return
-    if creating not in (AE, REMOTE_CSE) and credential.startswith("/") and _may_relay(ctx, credential):
+    relayed = creating not in (AE, REMOTE_CSE) and credential.startswith("/")
+    if relayed and may_relay(ctx.store, settings, credential, originator):
         return
     raise OriginatorHasNotRegistered(
         f"the originator is {ctx.request.originator!r} but the credential is of {credential!r}: send that as From"
     )
 
 
-def _may_relay(ctx: RequestContext, cse_id: str) -> bool:
-    originator = ctx.originator
+def may_relay(store: Store, settings: Settings, cse_id: str, originator: str) -> bool:
+    """Whether a CSE may send for an originator: for those below it, and the registrar for those not of this CSE.
+
+    Args:
+        store: knows which CSEs are registered here, and what is below them.
+        settings: of this CSE.
+        cse_id: who sends.
+        originator: From, in any form.
+    """
+    originator = shorten(originator, settings.sp_id, settings.cse_id)
     if originator.startswith(cse_id + "/"):
         return True
-    own = (ctx.settings.cse_id, ctx.settings.sp_id + ctx.settings.cse_id)
+    own = (settings.cse_id, settings.sp_id + settings.cse_id)
     if not originator.startswith("/") or originator in own:
         return False  # an entity of this CSE speaks for itself, and so does this CSE
-    known = ctx.store.referring("csi", cse_id)
+    known = store.referring("csi", cse_id)
     if any(
         originator == entry or originator.startswith(entry + "/")
         for resource in known
         for entry in resource.attributes.get("dcse", ())
     ):
         return True
-    if cse_id != ctx.settings.registrar:
+    if cse_id != settings.registrar:
         return False
     first = "/" + originator.split("/", 2)[1]
-    return first == cse_id or originator.startswith("//") or not ctx.store.referring("csi", first)
+    return first == cse_id or originator.startswith("//") or not store.referring("csi", first)
 
 
-__all__ = ["check_identity"]
+__all__ = ["check_identity", "may_relay"]

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,6 +153,25 @@ async def test_handshakes_that_are_not_gone_on_with_are_few_and_forgotten(tmp_pa
             while endpoint.half_open:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert endpoint.sessions == 0
+
+
+async def test_a_lost_flight_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(tmp_path, "lamp1")
+    async with running(tmp_path) as cse:
+        endpoint = secured(cse)
+        sent: list[bytes] = []
+        transport = SimpleNamespace(sendto=lambda data, _address: sent.append(data))
+        monkeypatch.setattr(endpoint, "_transport", transport)
+        address = ("192.0.2.1", 1000)
+        endpoint._greeted = address
+        endpoint.datagram_received(client_hello(endpoint._cookie()), address)
+        first = len(sent)
+        assert sent[0][13] == 2, "ServerHello"
+        async with asyncio.timeout(30):
+            while len(sent) < 2 * first:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert sent[first][13] == 2, "ServerHello once more"
+        monkeypatch.undo()
 
 
 async def test_files_that_cannot_be_used_are_said(tmp_path: Path) -> None:

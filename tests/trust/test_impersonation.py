@@ -224,6 +224,20 @@ async def test_basic_names_who_the_token_is_of(secure: Secure) -> None:
             assert answer.headers["X-M2M-RSC"] == expected
 
 
+async def test_older_clients_may_send_their_token_with_their_name(tmp_path: Path) -> None:
+    async with running(tmp_path, profile="lenient") as secure, aiohttp.ClientSession() as session:
+        url = f"{secure.cse.addresses()['http']}/cse-in/lamp1"
+        for name, token, expected in (
+            ("Clamp1", secure.token("lamp1"), "2000"),
+            ("Cother", secure.token("lamp1"), "4000"),
+            ("Clamp1", "wrong", "4000"),
+        ):
+            headers = {"X-M2M-Origin": f"{name}:{token}", "X-M2M-RI": "1", "X-M2M-RVI": "3"}
+            async with session.get(url, headers=headers) as answer:
+                assert answer.headers["X-M2M-RSC"] == expected
+        assert secure.cse.dialects.uses["token in the originator"] == 1
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_an_ae_registers_under_the_name_its_credential_is_for(secure: Secure) -> None:
     url = f"{secure.cse.addresses()['http']}/cse-in"
