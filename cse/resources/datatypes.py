@@ -23,9 +23,9 @@ _ID = re.compile(r"[A-Za-z0-9\-._~/*@:#?=&%+$!,;()\[\]]+", re.ASCII)
 _SP_ID = re.compile(r"//[A-Za-z0-9\-._~:]+", re.ASCII)
 _CSE_ID = re.compile(r"(?://[A-Za-z0-9\-._~:]+)?/[A-Za-z0-9\-._~]+", re.ASCII)
 _ROLE = re.compile(r"[^@\s]+@[^@\s]+")
-_SCHEDULE_FIELD = re.compile(
-    r"(?:\*(?:/\d+)?|\d+(?:-\d+)?(?:/\d+)?)(?:,(?:\*(?:/\d+)?|\d+(?:-\d+)?(?:/\d+)?))*", re.ASCII
-)
+_SCHEDULE_PART = re.compile(r"(?:\*|(\d{1,4})(?:-(\d{1,4}))?)(?:/(\d{1,4}))?", re.ASCII)
+#: least and greatest value of second, minute, hour, day, month, weekday (0 = Sunday) and year
+_SCHEDULE_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6), (1970, 9999))
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}", re.ASCII)
 _TIME = re.compile(r"(?:T)?\d{2}:?\d{2}:?\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?", re.ASCII)
 MAX_LABEL_LENGTH = 256
@@ -160,10 +160,24 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Check:
 def schedule_entry(value: Any) -> str | None:
     """The check of a scheduleEntry: seven blank-separated fields (TS-0004 clause 6.3.3)."""
     if type(value) is str:
-        parts = value.split(" ")
-        if len(parts) == 7 and all(_SCHEDULE_FIELD.fullmatch(part) for part in parts):
+        fields = value.split(" ")
+        if len(fields) == 7 and all(map(_schedule_field, fields, _SCHEDULE_RANGES)):
             return None
     return "a schedule of seven fields 'second minute hour day month weekday year', e.g. '* 0-5 2,6,10 * * * *'"
+
+
+def _schedule_field(field: str, limits: tuple[int, int]) -> bool:
+    for part in field.split(","):
+        matched = _SCHEDULE_PART.fullmatch(part)
+        if matched is None or (matched[3] is not None and int(matched[3]) == 0):
+            return False
+        if matched[1] is None:
+            continue
+        low = int(matched[1])
+        high = low if matched[2] is None else int(matched[2])
+        if not limits[0] <= low <= high <= limits[1]:
+            return False
+    return True
 
 
 def location(value: Any) -> str | None:

@@ -22,6 +22,31 @@ def test_a_schedule_below_the_cse_base_is_the_only_one(world: World) -> None:
     assert world.create("cse-in", 18, {"m2m:sch": {"se": ALWAYS}}).status is Status.CREATED
 
 
+@pytest.mark.parametrize(
+    ("entry", "valid"),
+    [
+        ("0-59/15 */2 0,23 1-31 12 0-6 2027", True),
+        ("5/10 * * * * * *", True),
+        ("60 * * * * * *", False),
+        ("* 60 * * * * *", False),
+        ("* * 24 * * * *", False),
+        ("* * * 0 * * *", False),
+        ("* * * 32 * * *", False),
+        ("* * * * 13 * *", False),
+        ("* * * * * 7 *", False),
+        ("* * * * * * 20270", False),
+        ("30-10 * * * * * *", False),
+        ("*/0 * * * * * *", False),
+        ("1, * * * * * *", False),
+        ("9" * 5000 + " * * * * * *", False),
+        ("* * * * * *", False),
+    ],
+)
+def test_fields_of_an_entry_keep_to_their_ranges(world: World, entry: str, valid: bool) -> None:
+    created = world.create("cse-in", 18, {"m2m:sch": {"se": {"sce": [entry]}}})
+    assert created.status is (Status.CREATED if valid else Status.BAD_REQUEST)
+
+
 @pytest.mark.parametrize("element", [None, {}, {"sce": []}, {"sce": ["* * *"]}, {"sce": ["x * * * * * *"]}, "* * * *"])
 @pytest.mark.behaviour("PR-11.01")
 def test_what_is_no_schedule_is_4000(world: World, element: object) -> None:
