@@ -41,6 +41,7 @@ class SemanticProcess:
         self._process: Process | None = None
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self._closed = False
         self._available: bool | None = None
 
     @property
@@ -64,12 +65,18 @@ class SemanticProcess:
         self._waiting += 1
         try:
             async with self._turn:
+                if self._closed:
+                    return _refusal(Status.INTERNAL_SERVER_ERROR, "the CSE is about to stop: try again later")
                 return await self._take_turn(work)
         finally:
             self._waiting -= 1
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process; no other starts."""
+        self._closed = True
+        await self._end()
+
+    async def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -81,23 +88,24 @@ class SemanticProcess:
         try:
             process = await self._started()
         except (OSError, TimeoutError, EOFError) as error:
-            await self.close()
+            await self._end()
             return _refusal(Status.INTERNAL_SERVER_ERROR, f"the process that evaluates SPARQL does not start: {error}")
         try:
             return await asyncio.wait_for(_exchange(process, work), self._time_limit_s)
         except TimeoutError:
-            await self.close()
+            await self._end()
             return _refusal(
                 Status.DISCOVERY_LIMIT_EXCEEDED,
                 f"the evaluation took longer than {self._time_limit_s:g} s: ask for less, or narrow the target",
             )
         except (OSError, EOFError, ValueError):
-            await self.close()
+            await self._end()
             return _refusal(
-                Status.DISCOVERY_LIMIT_EXCEEDED, "the evaluation needed too much memory: ask for less (LIMIT)"
+                Status.DISCOVERY_LIMIT_EXCEEDED,
+                "the process that evaluates SPARQL ended, perhaps for want of memory: ask for less (LIMIT)",
             )
         except asyncio.CancelledError:
-            await self.close()  # its answer would be taken for that of the next
+            await self._end()  # its answer would be taken for that of the next
             raise
 
     async def _started(self) -> Process:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import contextlib
 import os
+import signal
 import sys
 import warnings
 from base64 import b64decode, b64encode
@@ -42,6 +43,8 @@ FORMATS = {4: "xml", 5: "turtle", 7: "json-ld"}
 MOST_TRIPLES = 100_000
 LONGEST_QUERY = 20_000
 LONGEST_RESULT = 4 * 1024 * 1024
+#: the process ends itself when an evaluation takes longer, in seconds: the CSE that would have ended it may be gone
+LONGEST_EVALUATION_S = 60
 _MEMORY_BYTES = 1024 * 1024 * 1024
 _CHANGES = frozenset({"InsertData", "DeleteData", "DeleteWhere", "Modify"})
 _SAMPLES = {"xml": '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>', "turtle": "", "json-ld": "{}"}
@@ -233,7 +236,9 @@ def main() -> None:
     for line in _lines():
         asked = orjson.loads(line)
         graphs = tuple(tuple((form, text) for form, text in documents) for documents in asked["graphs"])
+        signal.alarm(LONGEST_EVALUATION_S)
         answer = evaluate(Evaluation(asked["kind"], tuple(asked["texts"]), graphs))
+        signal.alarm(0)
         out.write(orjson.dumps({"rsc": int(answer.status), "pc": answer.content}) + b"\n")
         out.flush()
 

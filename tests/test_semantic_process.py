@@ -145,6 +145,23 @@ async def test_a_process_that_does_not_start_is_told() -> None:
     assert evaluator.pid is None
 
 
+async def test_a_process_whose_cse_is_gone_ends_itself() -> None:
+    code = "from cse import semantic_worker; semantic_worker.LONGEST_EVALUATION_S = 1; semantic_worker.main()"
+    evaluator = SemanticProcess(time_limit_s=60.0, command=[sys.executable, "-c", code])
+    try:
+        answer = await evaluator.evaluate(Evaluation("select", (ENDLESS,), ((MANY,),)))
+        assert "ended" in answer.content["m2m:dbg"]
+    finally:
+        await evaluator.close()
+
+
+async def test_a_closed_evaluator_starts_nothing(evaluator: SemanticProcess) -> None:
+    await evaluator.evaluate(match(SENSOR))
+    await evaluator.close()
+    assert (await evaluator.evaluate(match(SENSOR))).status is Status.INTERNAL_SERVER_ERROR
+    assert evaluator.pid is None
+
+
 async def test_a_running_cse_answers_semantic_queries() -> None:
     cse = Cse(CseConfig(http="127.0.0.1:0", coap="", mqtt="", store="memory", insecure_dev=True))
     await cse.start()
