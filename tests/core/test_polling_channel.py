@@ -186,3 +186,11 @@ async def test_strangers_cannot_poll_or_answer(cse: Cse) -> None:
     content = {"m2m:rsp": {"rsc": 2000, "rqi": "x"}}
     stranger = await ask(cse, Operation.NOTIFY, f"{CHANNEL}/pcu", "Cother", content=content)
     assert stranger.status is Status.ORIGINATOR_HAS_NO_PRIVILEGE
+
+
+@pytest.mark.behaviour("PR-12.07")
+async def test_requests_whose_time_is_up_are_not_fetched(cse: Cse) -> None:
+    content = {"m2m:sgn": {"sur": "late"}}
+    waited = await ask(cse, Operation.NOTIFY, "cse-in/ae", content=content, request_expiration=100)
+    assert waited.status is Status.REQUEST_TIMEOUT
+    assert (await poll(cse, 50)).status is Status.REQUEST_TIMEOUT
