@@ -38,8 +38,8 @@ from cse.config import CseConfig, outbound_rules, split_address
 from cse.core.expiry import expire
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
-from cse.core.numbers import CSE_BASE
 from cse.core.identity import may_relay
+from cse.core.numbers import CSE_BASE
 from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
