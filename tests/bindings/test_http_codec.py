@@ -68,6 +68,7 @@ def test_responses_are_read(sample: ResponseSample) -> None:
     assert decode_response(int(line.split()[1]), headers, body) == sample.response
 
 
+@pytest.mark.behaviour("EB-3.03")
 @pytest.mark.parametrize("sample", [s for s in RESPONSES if s.canonical], ids=lambda sample: sample.name)
 def test_responses_are_written(sample: ResponseSample) -> None:
     line, headers, body = parts(sample.message)
