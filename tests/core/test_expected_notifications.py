@@ -78,7 +78,8 @@ def test_one_target_that_refuses_is_enough(
 def test_a_subscription_keeps_a_target(world: World) -> None:
     assert subscribe(world, nu=None).status is Status.BAD_REQUEST
     assert subscribe(world).status is Status.CREATED
-    for nothing in (None, [], "x"):
+    empty: list[str] = []
+    for nothing in (None, empty, "x"):
         assert change(world, nu=nothing).status is Status.BAD_REQUEST, nothing
     assert world.retrieve(SUB, "Cae").content["m2m:sub"]["nu"] == [URL]
 
