@@ -30,11 +30,6 @@ async def act_on_app_instance(app: KnownApp) -> Response:
     return _refuse(f"act on application instance {app['appInstanceId']!r} here")
 
 
-async def use_subscriptions() -> Response:
-    """Not supported: subscriptions to the life of application instances."""
-    return _refuse("notify about the life of application instances")
-
-
 async def list_occurrences() -> Response:
     """Not supported: lifecycle management operation occurrences."""
     return _refuse("keep a list of lifecycle operations")
@@ -45,11 +40,6 @@ async def use_occurrence(occurrence_id: Annotated[str, Path(alias="appLcmOpOccId
     raise NotFound(f"there is no lifecycle operation {occurrence_id[:128]!r}; {_INSTEAD}")
 
 
-async def use_subscription(subscription_id: Annotated[str, Path(alias="subscriptionId")]) -> Response:
-    """Not there: this façade takes no subscriptions."""
-    raise NotFound(f"there is no subscription {subscription_id[:128]!r}; {_INSTEAD}")
-
-
 _Handler = Callable[..., Awaitable[Response]]
 _ROUTES: tuple[tuple[str, list[str], _Handler], ...] = (
     ("/app_instances", ["POST"], create_app_instance),
@@ -58,10 +48,6 @@ _ROUTES: tuple[tuple[str, list[str], _Handler], ...] = (
     ("/app_lcm_op_occs", ["GET"], list_occurrences),
     ("/app_lcm_op_occs/{appLcmOpOccId}", ["GET"], use_occurrence),
     *((f"/app_lcm_op_occs/{{appLcmOpOccId}}/{task}", ["POST"], use_occurrence) for task in _ON_OCCURRENCES),
-    ("/subscriptions", ["GET"], use_subscriptions),
-    ("/subscriptions", ["POST"], use_subscriptions),
-    ("/subscriptions/{subscriptionId}", ["GET"], use_subscription),
-    ("/subscriptions/{subscriptionId}", ["DELETE"], use_subscription),
 )
 for _path, _methods, _handler in _ROUTES:
     # What is not done is no part of the description of what this platform does.

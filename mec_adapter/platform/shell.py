@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import Request
 from starlette.requests import HTTPConnection
 
+from mec_adapter.platform.app_lcm_registry import AppStates
 from mec_adapter.platform.authority import OPERATOR_SCOPE, Authority
 from mec_adapter.platform.config import PlatformConfig, is_loopback
 from mec_adapter.platform.device_app_registry import DeviceApps
@@ -66,6 +67,7 @@ class Platform:
         self.authority = Authority(
             self.documents, config.mec_host_id, config.token_lifetime_s, lambda: secrets.token_urlsafe(32)
         )
+        self.app_states = AppStates(self.documents)
         self.iot = IotRegistry(self.documents)
         self.federation = Federation(self.documents, config)
         self.mobility = MobilityRegistry(self.documents)
@@ -227,6 +229,7 @@ class Platform:
             changes = self.documents.take_changes()
             if changes:
                 self._woken.set()
+                self._pending += self.app_states.changed(changes, self.env())
                 try:
                     await asyncio.to_thread(self._store.save, changes)
                     self.can_store = True

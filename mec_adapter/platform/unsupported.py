@@ -4,7 +4,7 @@ from typing import Final
 
 UNSUPPORTED: Final[tuple[dict[str, str], ...]] = (
     {
-        "feature": "MEC 010-2: instantiating, operating, terminating over app_lcm; its subscriptions and occurrences",
+        "feature": "MEC 010-2: instantiating, operating and terminating over app_lcm; operation occurrences",
         "answer": "501 (404 for what does not exist); /mep/v1 and onemec mep app do it",
     },
     {

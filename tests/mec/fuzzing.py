@@ -214,6 +214,10 @@ class Resources:
                 "filterCriteria": {},
                 **here,
             },
+            "/app_lcm/v1/subscriptions": {
+                "subscriptionType": "AppInstanceStateChangeSubscription",
+                "callbackUri": self.callback,
+            },
             "/dev_app/v1/app_contexts": {"associateDevAppId": "d", "appInfo": user},
             "/mep/v1/clients": {"name": "c"},
             **{f"/location/v2/subscriptions/{kind}": {**body, **here} for kind, body in location.items()},

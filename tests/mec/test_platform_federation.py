@@ -124,10 +124,6 @@ async def test_app_instances_are_seen_by_the_management_plane(mep: Mep) -> None:
         ("POST", "/app_lcm_op_occs/x/cancel", 404),
         ("POST", "/app_lcm_op_occs/x/fail", 404),
         ("POST", "/app_lcm_op_occs/x/retry", 404),
-        ("GET", "/subscriptions", 501),
-        ("POST", "/subscriptions", 501),
-        ("GET", "/subscriptions/x", 404),
-        ("DELETE", "/subscriptions/x", 404),
         ("PUT", "/app_instances/app-1", 405),
     ],
 )
