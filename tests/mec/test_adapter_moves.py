@@ -13,10 +13,11 @@ import pytest
 from cse.app import Cse
 from cse.client import Client
 from mec_adapter.app import Adapter
+from mec_adapter.handover import Handover, edge_of
 from mec_adapter.lifecycle import Phase
 from mec_adapter.mapping import onem2m_of
 from mec_adapter.registration import newer_elsewhere
-from tests.mec.adapter_fixtures import running_adapter, running_cse, until
+from tests.mec.adapter_fixtures import ADMIN, running_adapter, running_cse, until
 from tests.mec.conftest import Mep
 
 SERVICE = "onem2m-ae-org.example.dev"
@@ -116,6 +117,28 @@ async def test_it_survives_also_when_the_old_adapter_has_not_looked_since(world:
     await asyncio.sleep(0.5)
     assert await world.is_at(world.b)
     assert world.mep.platform.documents.count("app") == 3
+
+
+@pytest.mark.behaviour("MAP-8.04", "MAP-8.05")
+async def test_a_handover_takes_the_identity_along(world: World) -> None:
+    device = await world.register(world.a)
+    await device.create_container("-/dev", "data")
+    await until(lambda: world.is_at(world.a))
+    await until(lambda: phase(world.a) == Phase.SERVING)
+    before = world.a.adapter.status().exposed[0].app_instance_id
+    edges = []
+    for site in (world.a, world.b):
+        url = site.cse.addresses()["http"]
+        operator = await world.stack.enter_async_context(Client(url, cse_id=site.cse_id, originator=ADMIN))
+        edges.append(await edge_of(operator, url))
+    (outcome,) = await Handover(*edges).run(["Sdev"])
+    assert outcome.trouble == ""
+    await until(lambda: world.is_at(world.b))
+    await until(lambda: not world.a.adapter.status().exposed and phase(world.b) == Phase.SERVING)
+    assert world.b.adapter.status().exposed[0].app_instance_id == before
+    for _ in range(10):  # longer than an audit of the old adapter
+        assert await world.is_at(world.b)
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.behaviour("MAP-8.04")
