@@ -102,6 +102,8 @@ def _update(work: Evaluation) -> str:
         update = translateUpdate(parseUpdate(text))
     except Exception as error:
         raise InvalidSparqlQuery(f"attribute 'soe' is no SPARQL update: {_words(error)}") from error
+    if not text.strip():
+        raise InvalidSparqlQuery("attribute 'soe' is no SPARQL update: it is empty")
     for step in update.algebra:
         if step.name not in _CHANGES or step.using or step.withClause:
             raise NotSupported("a SPARQL update may use INSERT, DELETE and WHERE on the descriptor itself only")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
+from urllib.parse import urlsplit
 
 from cse.onem2m.addressing import MAX_ID_LENGTH, is_resource_name
 from cse.onem2m.errors import BadRequest
@@ -49,8 +50,16 @@ def _resource_name(value: Any) -> str | None:
 
 def _uri(value: Any) -> str | None:
     if type(value) is str and value and len(value) <= 2048 and not any(c.isspace() or ord(c) < 32 for c in value):
-        return None
-    return "a URI or resource identifier without blanks"
+        if "://" not in value or _can_be_read(value):
+            return None
+    return "a URI or resource identifier without blanks, with a host and port that can be read"
+
+
+def _can_be_read(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # e.g. half an IPv6 address, a port beyond 65535
+        return False
 
 
 def _token(value: Any) -> str | None:

@@ -84,6 +84,14 @@ def test_a_subscription_keeps_a_target(world: World) -> None:
     assert world.retrieve(SUB, "Cae").content["m2m:sub"]["nu"] == [URL]
 
 
+@pytest.mark.behaviour("EB-11.05")
+@pytest.mark.parametrize("url", ["http://[", "http://[::1", "http://host:99999", "http://host:port", "http://h:0"])
+def test_addresses_that_cannot_be_read_are_4000(world: World, url: str) -> None:
+    for wrong in ({"nu": [url]}, {"su": url}, {"nfu": url}):
+        assert subscribe(world, **wrong).status is Status.BAD_REQUEST
+    assert world.update("cse-in/ae", {"m2m:ae": {"poa": [url]}}, "Cae").status is Status.BAD_REQUEST
+
+
 @pytest.mark.behaviour("EB-11.07")
 def test_modified_attributes_are_told_each_time(world: World) -> None:
     assert subscribe(world, nct=2, enc={"net": [1]}).status is Status.CREATED
