@@ -36,6 +36,7 @@ from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import Upgrade, WebSocketLimits
 from cse.config import CseConfig, outbound_rules, split_address
 from cse.core.expiry import expire
+from cse.core.explanation import explain
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
 from cse.core.identity import may_relay
@@ -281,6 +282,9 @@ class Cse:
             security.authenticate,
             lambda entity: entity in security.admins,
             lambda: self.config.insecure_dev or not security.admins,
+            lambda who, privilege, to, child, address: explain(
+                self.hosting, self._env(), who, privilege, to, child_type=child, peer_address=address
+            ),
         )
 
     @property

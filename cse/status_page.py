@@ -1,4 +1,4 @@
-"""What an operator may read of a running CSE over HTTP: ``/_onemec/deliveries`` and ``/_onemec/dialects``.
+"""What an operator may read of a running CSE over HTTP: ``/_onemec/deliveries``, ``dialects``, ``explain``.
 
 Not oneM2M, and not for everybody: an administrator's credential is needed. With insecure-dev, or as long as there is no
 administrator, programs on this machine are answered, but no page in a browser, whatever name it was loaded under.
@@ -7,14 +7,18 @@ administrator, programs on this machine are answered, but no page in a browser, 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qsl
 
 from cse.bindings.http_connections import CREDENTIAL
 from cse.config import is_loopback
+from cse.core.explanation import Explanation
 from cse.delivery import Delivery
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import dump_json
+from cse.onem2m.status import Status
+from cse.resources.declare import Privilege
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -47,6 +51,7 @@ class StatusPage:
         authenticate: tells who an Authorization header is of; None when there are no credentials.
         is_admin: whether an entity may read this.
         open_here: whether programs on this machine may without credentials.
+        explain: says why an originator may do something or not.
     """
 
     def __init__(
@@ -56,7 +61,9 @@ class StatusPage:
         authenticate: Callable[[str], str] | None,
         is_admin: Callable[[str], bool],
         open_here: Callable[[], bool],
+        explain: Callable[[str, Privilege, str, int | None, str], Explanation],
     ) -> None:
+        self._explain = explain
         self._delivery, self._dialects, self._authenticate = delivery, dialects, authenticate
         self._is_admin, self._open_here = is_admin, open_here
 
@@ -76,6 +83,29 @@ class StatusPage:
         except ValueError as error:
             status, shown = 400, {"error": str(error)}
         await _reply(scope, send, status, shown, extra)
+
+    def _explained(self, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """The answer to ``explain?originator=Cme&operation=UPDATE&to=cse-in/lamp``; child, address at need.
+
+        Raises:
+            ValueError: a parameter is missing or makes no sense.
+        """
+        originator, operation, to = (query.pop(name, "") for name in ("originator", "operation", "to"))
+        if not operation or not to:
+            raise ValueError("send operation= and to=, and originator= of whom it is about")
+        child, address = _number(query, "child", 0), query.pop("address", "")
+        if query:
+            raise ValueError(f"there is no parameter {next(iter(query))!r}")
+        try:
+            found = self._explain(originator, _privilege(operation), to, child or None, address)
+        except CseError as error:
+            return 404 if error.status is Status.NOT_FOUND else 400, {"error": error.debug}
+        return 200, {
+            "granted": found.granted,
+            "because": found.because,
+            "ruledBy": found.ruled_by,
+            "rules": [asdict(rule) for rule in found.rules],
+        }
 
     def guarding(self, page: AsgiApp) -> AsgiApp:
         """Another page, for those only who may read this one."""
@@ -115,9 +145,11 @@ class StatusPage:
         name = scope["path"].removeprefix(PREFIX).strip("/")
         if name == "dialects":
             return 200, {"dialects": dict(sorted(self._dialects().items()))}
-        if name != "deliveries":
-            return 404, {"error": f"there are {PREFIX}/deliveries and {PREFIX}/dialects"}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        if name == "explain":
+            return self._explained(query)
+        if name != "deliveries":
+            return 404, {"error": f"there are {PREFIX}/deliveries, {PREFIX}/dialects and {PREFIX}/explain"}
         target = query.pop("target", "")
         since, most = _number(query, "since", 0), _number(query, "most", _MOST)
         wait_s, dead = _number(query, "wait", 0), _number(query, "dead", 0)
@@ -141,6 +173,14 @@ class StatusPage:
             },
             "results": {str(result): number for result, number in log.totals.items()},
         }
+
+
+def _privilege(operation: str) -> Privilege:
+    try:
+        return Privilege[operation.upper()]
+    except KeyError:
+        names = ", ".join(str(bit.name) for bit in Privilege)
+        raise ValueError(f"operation={operation[:40]!r} is none: send one of {names}") from None
 
 
 def _challenge(error: _NotAllowed) -> list[Header]:

@@ -14,6 +14,7 @@ from onemec import (
     deliveries_command,
     device_command,
     devices_command,
+    explain_command,
     handover_command,
     mep_command,
     resources_command,
@@ -41,6 +42,9 @@ for _command in resources_command.COMMANDS:
         _command
     )
 app.command("deliveries", rich_help_panel="Look inside")(deliveries_command.deliveries)
+app.command("explain", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
+    explain_command.explain
+)
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 
 

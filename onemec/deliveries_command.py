@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from onemec.process import fail, tell
+from onemec.process import tell
+from onemec.status_pages import bearer, read
 
 _WAIT_S = 20
 _COLUMNS = 44
@@ -47,14 +48,13 @@ def deliveries(
 async def _show(cse: str, token: str, target: str, last: int, *, follow: bool, as_json: bool, dead: bool) -> None:
     import aiohttp
 
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=_WAIT_S + 15, sock_connect=5)
     since, told = 0, False
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+    async with aiohttp.ClientSession(headers=bearer(token), timeout=timeout) as session:
         while True:
             query: dict[str, Any] = {"target": target, "dead": int(dead)}
             query |= {"since": since, "wait": _WAIT_S} if told else {"most": last}
-            page = await _read(session, f"{cse}/_onemec/deliveries", query)
+            page = await read(session, f"{cse}/_onemec/deliveries", query)
             for record in page["records"]:
                 tell(json.dumps(record) if as_json else _line(record))
                 if dead and not as_json:
@@ -66,26 +66,6 @@ async def _show(cse: str, token: str, target: str, last: int, *, follow: bool, a
     if not as_json:
         counts = page["counts"]
         tell(", ".join(f"{number} {name}" for name, number in counts.items()))
-
-
-async def _read(session: Any, url: str, query: dict[str, Any]) -> dict[str, Any]:
-    import aiohttp
-
-    try:
-        async with session.get(url, params=query, allow_redirects=False) as answer:
-            text = await answer.text()
-            if answer.status == 200:
-                page: dict[str, Any] = json.loads(text)
-                return page
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        fail(f"no CSE answers at {url}: start it or give another URL with --cse ({str(error) or type(error).__name__})")
-    except ValueError:
-        fail(f"{url} answers, but not as a CSE of onemec does")
-    try:
-        reason = json.loads(text)["error"]
-    except (ValueError, KeyError, TypeError):
-        reason = f"it answers {answer.status}: is this the HTTP port of a CSE of onemec?"
-    return fail(f"{url}: {reason}")
 
 
 def _line(record: dict[str, Any]) -> str:

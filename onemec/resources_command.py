@@ -121,7 +121,7 @@ def post(
     if kind is None and given == ["-"]:
         _run(_At(cse, cse_id, originator), lambda client: _post_lines(client, to))
         return
-    target = None if kind is None else _type_of(kind)
+    target = None if kind is None else type_of(kind)
 
     async def work(client: Client) -> None:
         if target is None:
@@ -191,7 +191,7 @@ def discover(
 
     Example: onemec discover --type container --label room:1
     """
-    numbers = [_type_of(name)[0] for name in types] if types else None
+    numbers = [type_of(name)[0] for name in types] if types else None
 
     async def work(client: Client) -> None:
         found = await client.discover(root, types=numbers, labels=labels, limit=limit)
@@ -336,7 +336,7 @@ def _long_names(number: object) -> dict[str, str]:
     return {row.name: row.long_name for table in tables for row in table.attributes.values()}
 
 
-def _type_of(name: str) -> tuple[int, str]:
+def type_of(name: str) -> tuple[int, str]:
     """The number and root of a type given by number, name or root.
 
     Exits the process when there is none of this name.

@@ -61,7 +61,7 @@ def decide(
         if parent is None:
             return False
         resource = parent
-    if privilege is Privilege.UPDATE and "announced" in resource.internal and _syncs(resource, originator):
+    if privilege is Privilege.UPDATE and "announced" in resource.internal and syncs(resource, originator):
         return True
     policies = resource.attributes.get("acpi")
     if policies:
@@ -90,17 +90,17 @@ def policies_grant(
 
 def _rules_of(ctx: Asking, policies: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     for identifier in policies:
-        policy = ctx.find_local(identifier) or _announced_policy(ctx, identifier)
+        policy = ctx.find_local(identifier) or announced_policy(ctx, identifier)
         if policy is not None and policy.ty % 10000 == ACCESS_CONTROL_POLICY:
             yield from policy.attributes.get("pv", {}).get("acr", ())
 
 
-def _syncs(resource: Resource, originator: str) -> bool:
-    # Bi-directional announcement: a CSE it is announced to may pass changes back (TS-0001 clause 9.6.26).
+def syncs(resource: Resource, originator: str) -> bool:
+    """Whether a CSE may pass changes of its announced variant back: bi-directional (TS-0001 clause 9.6.26)."""
     return resource.attributes.get("ast") == 2 and originator in resource.internal["announced"]["at"]
 
 
-def _announced_policy(ctx: Asking, identifier: str) -> Resource | None:
+def announced_policy(ctx: Asking, identifier: str) -> Resource | None:
     """The announced variant of a policy of another CSE."""
     return next((known for known in ctx.store.referring("lnk", identifier) if known.ty > ANNOUNCED), None)
 
@@ -118,16 +118,16 @@ def policy_grants(
     for rule in rules:
         if (
             rule.get("acop", 0) & privilege
-            and _originator_matches(ctx, rule.get("acor", ()), originator)
-            and _contexts_match(ctx, rule.get("acco"))
-            and _details_match(rule.get("acod"), privilege, resource, child_type)
+            and originator_matches(ctx, rule.get("acor", ()), originator)
+            and contexts_match(ctx, rule.get("acco"))
+            and details_match(rule.get("acod"), privilege, resource, child_type)
             and not (rule.get("acaf") and not ctx.request.credential)
         ):
             attributes = rule.get("aca")
             if not attributes:
                 return True
             named.update(attributes)
-    return bool(named) and _touched(ctx, resource, privilege) <= named
+    return bool(named) and touched(ctx, resource, privilege) <= named
 
 
 def same_entity(ctx: Context, one: str, other: str) -> bool:
@@ -136,7 +136,8 @@ def same_entity(ctx: Context, one: str, other: str) -> bool:
     return shorten(one, settings.sp_id, settings.cse_id) == shorten(other, settings.sp_id, settings.cse_id)
 
 
-def _originator_matches(ctx: Asking, entries: Sequence[str], originator: str) -> bool:
+def originator_matches(ctx: Asking, entries: Sequence[str], originator: str) -> bool:
+    """Whether accessControlOriginators name an originator (shortest local form), itself or by what it is part of."""
     settings = ctx.settings
     for entry in entries:
         if entry == "all":
@@ -183,7 +184,8 @@ def _is_group_member(ctx: Asking, identifier: str, originator: str, depth: int) 
     return False
 
 
-def _contexts_match(ctx: Context, contexts: Sequence[Mapping[str, Any]] | None) -> bool:
+def contexts_match(ctx: Context, contexts: Sequence[Mapping[str, Any]] | None) -> bool:
+    """Whether a request comes in one of the accessControlContexts; without any it does."""
     if not contexts:
         return True
     return any(_context_matches(ctx, context) for context in contexts)
@@ -218,9 +220,10 @@ def _address_matches(allowed: Mapping[str, Sequence[str]], peer: str) -> bool:
     return False
 
 
-def _details_match(
+def details_match(
     details: Sequence[Mapping[str, Any]] | None, privilege: Privilege, resource: Resource, child_type: int | None
 ) -> bool:
+    """Whether accessControlObjectDetails fit the addressed resource and, for CREATE, the type of the new child."""
     if not details:
         return True
     for detail in details:
@@ -232,7 +235,7 @@ def _details_match(
     return False
 
 
-def _touched(ctx: Context, resource: Resource, privilege: Privilege) -> set[str]:
+def touched(ctx: Context, resource: Resource, privilege: Privilege) -> set[str]:
     """The attributes an operation sets, shows or takes away, as far as rules that name attributes go."""
     request = ctx.request
     if privilege in (Privilege.CREATE, Privilege.UPDATE):

@@ -119,3 +119,22 @@ def test_a_refusal_is_one_line_and_a_code(urls: dict[str, str], words: tuple[str
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_explain_names_what_decides_for_a_denial_and_for_a_grant(urls: dict[str, str]) -> None:
+    assert at(urls["http"], "post", "-", "-t", "AE", "-n", "viewer", "api=Nv", "--as", "CViewer").returncode == 0
+    rules = '{"acr": [{"acor": ["CViewer"], "acop": 2}]}'
+    made = at(urls["http"], "post", "-", "-t", "ACP", "-n", "view", f"pv={rules}", f"pvs={rules}", "--json")
+    policy = json.loads(made.stdout)["ri"]
+    body = at(urls["http"], "post", "-/lamp", "-t", "cnt", "-n", "seen", f'acpi=["{policy}"]', "--as", "Clamp")
+    assert body.returncode == 0, body.stderr
+    granted = at(urls["http"], "explain", "CViewer", "RETRIEVE", "-/lamp/seen")
+    assert (granted.returncode, "may RETRIEVE" in granted.stdout) == (0, True), granted.stderr
+    assert "rule 1 of cse-in/view decides" in granted.stdout
+    denied = at(urls["http"], "explain", "CViewer", "UPDATE", "-/lamp/seen", "--json")
+    assert denied.returncode == 4
+    shown = json.loads(denied.stdout)
+    assert (shown["granted"], shown["rules"][0]["policy"]) == (False, "cse-in/view")
+    unknown = at(urls["http"], "explain", "CViewer", "PAINT", "-/lamp/seen")
+    assert unknown.returncode == 1
+    assert "send one of CREATE" in unknown.stderr
