@@ -2,7 +2,7 @@
 # make up | make test | make check | make bench; `make help` lists all.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools check check-lock format bench lock clean
+.PHONY: help setup up test test-tools check check-lock format bench fuzz lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
@@ -39,6 +39,9 @@ format: setup ## let ruff lay out the code and mend what it can
 
 bench: setup ## measure this machine and this CSE
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: setup ## fuzz everything that reads bytes of strangers; make fuzz SECONDS=3600 ARGS="coap_datagram"
+	@$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
 lock: setup ## resolve uv.lock (newer versions: ARGS=--upgrade), and requirements.lock with hashes from it
 	$(BIN)/uv lock $(ARGS)

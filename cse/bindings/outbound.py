@@ -97,10 +97,10 @@ class OutboundGuard:
             raise Refused("its URL holds spaces or control characters: percent-encode them")
         try:
             parts = urlsplit(url)
-            user = parts.username
+            user, host, port = parts.username, parts.hostname or "", parts.port or 0
         except ValueError as error:
             raise Refused("this is no URL: give scheme://host[:port][/path]") from error
-        if user is not None and not self._names((parts.hostname or ""), parts.port or 0):
+        if user is not None and not self._names(host, port):
             raise Refused("its URL holds a user or password: leave them out")
 
     async def addresses(self, host: str, port: int) -> list[str]:
