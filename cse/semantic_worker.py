@@ -102,9 +102,10 @@ def _update(work: Evaluation) -> str:
         update = translateUpdate(parseUpdate(text))
     except Exception as error:
         raise InvalidSparqlQuery(f"attribute 'soe' is no SPARQL update: {_words(error)}") from error
-    if not text.strip():
-        raise InvalidSparqlQuery("attribute 'soe' is no SPARQL update: it is empty")
-    for step in update.algebra:
+    steps = getattr(update, "algebra", ())  # of an empty update rdflib gives a bare list
+    if not steps:
+        raise InvalidSparqlQuery("attribute 'soe' is no SPARQL update: it changes nothing")
+    for step in steps:
         if step.name not in _CHANGES or step.using or step.withClause:
             raise NotSupported("a SPARQL update may use INSERT, DELETE and WHERE on the descriptor itself only")
         _refuse_services(step)

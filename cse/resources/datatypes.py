@@ -49,9 +49,13 @@ def _resource_name(value: Any) -> str | None:
 
 
 def _uri(value: Any) -> str | None:
-    if type(value) is str and value and len(value) <= 2048 and not any(c.isspace() or ord(c) < 32 for c in value):
-        if "://" not in value or _can_be_read(value):
-            return None
+    if (
+        type(value) is str
+        and 0 < len(value) <= 2048
+        and not any(c.isspace() or ord(c) < 32 for c in value)
+        and ("://" not in value or _can_be_read(value))
+    ):
+        return None
     return "a URI or resource identifier without blanks, with a host and port that can be read"
 
 

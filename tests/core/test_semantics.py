@@ -232,7 +232,7 @@ class TestUpdate:
         [
             ("INSERT nonsense", Status.INVALID_SPARQL_QUERY),
             ("", Status.INVALID_SPARQL_QUERY),
-            (" ", Status.INVALID_SPARQL_QUERY),
+            ("# nothing", Status.INVALID_SPARQL_QUERY),
             ("SELECT ?a WHERE { ?a ?b ?c }", Status.INVALID_SPARQL_QUERY),
             ("LOAD <file:///etc/hostname>", Status.NOT_IMPLEMENTED),
             ("CLEAR ALL", Status.NOT_IMPLEMENTED),
