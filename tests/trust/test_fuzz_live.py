@@ -1,0 +1,230 @@
+"""Bent wire samples at a running CSE, over every binding at once: it stays, answers, and never says 5000 (TP-09 b).
+
+``ONEMEC_FUZZ_MESSAGES`` makes it longer: messages for each binding, 600 without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import struct
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import aiohttp
+import paho.mqtt.client as paho
+import psutil
+import pytest
+
+from fuzz.seeds import seeds
+from tests.brokers import free_port
+from tests.onemec.processes import Command, running
+
+MESSAGES = int(os.environ.get("ONEMEC_FUZZ_MESSAGES", "600"))
+_AWKWARD = [b"\0", b"\xff\xfe", b"9" * 30, b"-1", b"[" * 50, b"null", b"\r\n", b"%00", b"\\ud800", b"1e999", b"//"]
+_HTTP_ONLY = [
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"X-M2M-RI: 2\r\n",
+    b"X-Long: " + b"x" * 20_000,
+]
+#: what says that something inside broke
+_BROKEN = re.compile(rb'"rsc":\s*5000|X-M2M-RSC: 5000', re.IGNORECASE)
+
+
+def bent(chance: random.Random, found: list[bytes]) -> bytes:
+    """A sample with a few bytes changed, cut, doubled or put in."""
+    data = bytearray(chance.choice(found))
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randint(0, len(data))
+        match chance.randint(0, 4):
+            case 0 if data:
+                data[at % len(data)] ^= 1 << chance.randint(0, 7)
+            case 1:
+                del data[at : at + chance.randint(1, 30)]
+            case 2:
+                data[at:at] = chance.choice(_AWKWARD)
+            case 3:
+                data[at:at] = data[max(0, at - 30) : at]
+            case _:
+                del data[at:]
+    return bytes(data)
+
+
+@pytest.fixture
+def cse(tmp_path: Path, mosquitto_url: str) -> Iterator[tuple[Command, int, int, str, str]]:
+    """A CSE on every binding: its process, its ports, its broker and its CSE-ID."""
+    http, coap, cse_id = free_port(), free_port(), f"/id-fuzz{free_port()}"
+    words = [
+        "cse",
+        "--http",
+        f"127.0.0.1:{http}",
+        "--coap",
+        f"127.0.0.1:{coap}",
+        "--mqtt",
+        mosquitto_url,
+        "--id",
+        cse_id,
+    ]
+    with running(tmp_path, *words, "--insecure-dev", "--admin", "CAdmin", "--profile", "lenient") as command:
+        command.wait_ready(60)
+        yield command, http, coap, mosquitto_url, cse_id
+
+
+async def over_http(port: int, chance: random.Random) -> list[bytes]:
+    """Send to HTTP; what came back."""
+    answers = []
+    for number in range(MESSAGES):
+        data = bent(chance, seeds_of("http_request"))
+        if number % 10 == 0:
+            head, mark, rest = data.partition(b"\r\n")
+            data = head + mark + chance.choice(_HTTP_ONLY) + rest
+        with contextlib.suppress(OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(data)
+                writer.write_eof()
+                async with asyncio.timeout(5):
+                    answers.append(await reader.read(65536))
+            finally:
+                writer.close()
+    return answers
+
+
+async def over_coap(port: int, chance: random.Random) -> list[bytes]:
+    """Send to CoAP; what came back."""
+    answers: list[bytes] = []
+
+    class Peer(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            answers.append(data)
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Peer, remote_addr=("127.0.0.1", port))
+    for number in range(MESSAGES):
+        transport.sendto(bent(chance, seeds_of("coap_datagram")))
+        if number % 20 == 0:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    transport.close()
+    return answers
+
+
+async def over_mqtt(url: str, cse_id: str, chance: random.Random) -> list[bytes]:
+    """Send to MQTT; what came back on any topic of responses."""
+    answers: list[bytes] = []
+    loop = asyncio.get_running_loop()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _c, _u, message: answers.append(message.payload)
+    subscribed = asyncio.Event()
+    client.on_subscribe = lambda *_: loop.call_soon_threadsafe(subscribed.set)
+    host, _, port = url.removeprefix("mqtt://").rpartition(":")
+    client.connect(host, int(port))
+    client.loop_start()
+    try:
+        client.subscribe(f"/oneM2M/+/+/{cse_id[1:]}/#", 1)
+        await asyncio.wait_for(subscribed.wait(), 15)
+        for number in range(MESSAGES):
+            _, _, payload = bent(chance, seeds_of("mqtt_message")).partition(b"\n")
+            kind, form = (
+                chance.choice(("req", "req", "reg_req", "resp")),
+                chance.choice(("json", "json", "cbor", "xml")),
+            )
+            client.publish(f"/oneM2M/{kind}/Cae/{cse_id[1:]}/{form}", payload, 1)
+            if number % 20 == 0:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return [answer for answer in answers if b'"rsc"' in answer]
+
+
+_HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: oneM2M.json\r\n\r\n"
+)
+
+
+async def over_websocket(port: int, chance: random.Random) -> list[bytes]:
+    """Send over WebSocket, messages and now and then a broken frame; what came back."""
+    answers: list[bytes] = []
+    sent = 0
+    async with aiohttp.ClientSession(headers={"X-M2M-Origin": "CAdmin"}) as session:
+        while sent < MESSAGES:
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                socket = await session.ws_connect(f"ws://127.0.0.1:{port}/", protocols=["oneM2M.json"])
+                while sent < MESSAGES and not socket.closed:
+                    sent += 1
+                    data = bent(chance, seeds_of("websocket_message"))[1:]
+                    await socket.send_str(data.decode("utf-8", "replace"))
+                    with contextlib.suppress(TimeoutError):
+                        message = await socket.receive(timeout=0.02)
+                        if isinstance(message.data, str):
+                            answers.append(message.data.encode())
+                await socket.close()
+    for _ in range(MESSAGES // 50):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(OSError, TimeoutError):
+            writer.write(_HANDSHAKE)
+            async with asyncio.timeout(5):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(struct.pack("!BBH", chance.randint(0, 255), 0xFE, chance.randint(0, 65535)))
+                writer.write(bent(chance, seeds_of("websocket_message")))
+                writer.write_eof()
+                await reader.read()
+        writer.close()
+    return answers
+
+
+async def probe(port: int, stop: asyncio.Event) -> list[float]:
+    """Ask for the CSEBase again and again; how long each took, and how all of them were answered."""
+    took = []
+    headers = {"X-M2M-Origin": "CAdmin", "X-M2M-RI": "p", "X-M2M-RVI": "3"}
+    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
+        while not stop.is_set():
+            began = time.monotonic()
+            async with session.get(f"http://127.0.0.1:{port}/cse-in?rcn=1") as answer:
+                assert answer.status == 200
+                await answer.read()
+            took.append(time.monotonic() - began)
+            await asyncio.sleep(0.1)
+    return took
+
+
+@cache
+def seeds_of(target: str) -> list[bytes]:
+    """The samples of a target of ``fuzz``."""
+    return seeds(target)
+
+
+async def test_a_running_cse_withstands_bent_messages_on_all_bindings(
+    cse: tuple[Command, int, int, str, str],
+) -> None:
+    command, http, coap, broker, cse_id = cse
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    process = psutil.Process(command.process.pid)
+    stop = asyncio.Event()
+    probing = asyncio.create_task(probe(http, stop))
+    answers = await asyncio.gather(
+        over_http(http, random.Random(seed)),
+        over_coap(coap, random.Random(seed + 1)),
+        over_mqtt(broker, cse_id, random.Random(seed + 2)),
+        over_websocket(http, random.Random(seed + 3)),
+    )
+    stop.set()
+    took = await probing
+    print(f"answers {[len(one) for one in answers]}; {len(took)} probes, worst {max(took) * 1000:.0f} ms")
+    assert command.process.poll() is None
+    assert process.is_running()
+    assert "Traceback" not in command.err, (seed, command.err[-4000:])
+    assert all(len(one) > MESSAGES // 20 for one in answers)
+    for one in answers:
+        for answer in one:
+            assert not _BROKEN.search(answer), (seed, answer)
