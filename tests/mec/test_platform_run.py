@@ -88,7 +88,6 @@ async def test_cancelling_ends_requests_to_silent_subscribers_too() -> None:
 
 @pytest.mark.behaviour("M11-1.05")
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-@pytest.mark.behaviour("M11-1.05")
 async def test_tls(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
