@@ -1,4 +1,4 @@
-"""Fixtures for every test: real brokers and a real PostgreSQL on free ports, and the rule for tools that are not installed."""
+"""Fixtures for every test: real brokers, a real PostgreSQL, free ports, and the rule for tools that are not there."""
 
 from collections.abc import Iterator
 
