@@ -43,7 +43,7 @@ def announced_variant(
     common = own["attributes"] or [
         attribute for attribute in rows[_CONTAINER]["attributes"] if attribute["sname"] in _UNIVERSAL
     ]
-    known = {attribute["sname"] for attribute in common}
+    known = {attribute["sname"]: attribute["type"] for attribute in common}
     optional: dict[int, dict[str, Any]] = {}
     compiled: dict[int, Attribute] = {}
     tables: dict[str, AttributeTable] = {}
@@ -54,7 +54,8 @@ def announced_variant(
             continue
         further = []
         for attribute in one.rows if declaration.specialise else ():
-            if attribute["sname"] not in known and attribute["announce"] != "NA":
+            # Later rows win: what a specialisation means by a common name, as ``loc`` of a deviceInfo, is its own.
+            if attribute["announce"] != "NA" and known.get(attribute["sname"]) != attribute["type"]:
                 further.append(optional.setdefault(id(attribute), _optional(attribute)))
         tables[root] = build(root, [*common, *further], one.definition, compiled)
         counterparts[root] = one.root
