@@ -55,7 +55,9 @@ def announced_variant(
         further = []
         for attribute in one.rows if declaration.specialise else ():
             # Later rows win: what a specialisation means by a common name, as ``loc`` of a deviceInfo, is its own.
-            if attribute["announce"] != "NA" and known.get(attribute["sname"]) != attribute["type"]:
+            common_type = known.get(attribute["sname"])
+            own_meaning = common_type is None or attribute["type"] not in (common_type, "constant")
+            if attribute["announce"] != "NA" and own_meaning:
                 further.append(optional.setdefault(id(attribute), _optional(attribute)))
         tables[root] = build(root, [*common, *further], one.definition, compiled)
         counterparts[root] = one.root
