@@ -17,6 +17,10 @@ UNSUPPORTED = {
     "AE trps": "tracking of registration points (AEContactList)",
     "filter aq": "advanced queries",
     "filter fu=4": "discovery-based operations",
+    "da": "delivery aggregation",
+    "locationPolicy los 1, 3": "positions from the network or shared by others",
+    "mgmtObj mgd 1020, 1022, 1024 to 1027": "objects of TS-0022 for which there is no attribute table",
+    "action ipu": "input of an action from elsewhere",
     "SPARQL FROM, SERVICE, LOAD": "queries and updates that reach beyond the descriptors of this CSE",
 }
 #: what is kept, checked and handed out, and changes nothing else here: somebody else acts on it

@@ -41,6 +41,7 @@ _REQUESTS: dict[str, dict[str, Any]] = {
     "filter smf with fo=2 or 3": {"filter": {"fu": 1, "fo": 2, "smf": _SPARQL, "ty": [3]}},
     "filter smf with fu=2": {"filter": {"fu": 2, "smf": _SPARQL}},
     "filter fu=4": {"filter": {"fu": 4}},
+    "da": {"delivery_aggregation": True},
     "SPARQL FROM, SERVICE, LOAD": {
         "filter": {"fu": 1, "smf": ["SELECT * FROM <http://127.0.0.1:1/> WHERE { ?x ?y ?z }"]}
     },
@@ -50,6 +51,7 @@ _ACTION = {"orc": "cse-in", "evm": 1, "evc": {"optr": 1, "sbjt": "rn", "thld": "
 _CREATIONS: dict[str, tuple[int, dict[str, Any]]] = {
     "AE trps": (2, {"m2m:ae": {"api": "Nx", "rr": True, "srv": ["3"], "trps": True}}),
     "locationPolicy los 1, 3": (10, {"m2m:lcp": {"los": 3}}),
+    "mgmtObj mgd 1020, 1022, 1024 to 1027": (13, {"dcfg:x": {"mgd": 1022}}),
     "action ipu": (65, {"m2m:actr": {**_ACTION, "ipu": {"cstr": "x"}}}),
 }
 
@@ -65,7 +67,8 @@ def test_what_is_unsupported_is_answered_5001_in_words(world: World, feature: st
         return
     if feature in _CREATIONS:
         number, content = _CREATIONS[feature]
-        answer = world.create("cse-in", number, content)
+        world.create("cse-in", 14, {"m2m:nod": {"rn": "node", "ni": "n"}})
+        answer = world.create("cse-in/node" if number == 13 else "cse-in", number, content)
     else:
         answer = world.retrieve("cse-in", **_REQUESTS[feature])
     assert answer.status is Status.NOT_IMPLEMENTED, answer.content

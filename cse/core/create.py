@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from cse.core import access_control, announcements, notifications, policy_links, replays
 from cse.core.context import RequestContext
 from cse.core.lifecycle import delete_tree, expiry_for, store_new
 from cse.core.numbers import AE, CSE_BASE, REMOTE_CSE, SUBSCRIPTION
-from cse.core.resolution import Target
+from cse.core.resolution import Target, is_alive
 from cse.core.result_content import effective, for_created
 from cse.core.validation import check_create, root_and_attributes
 from cse.onem2m.errors import (
@@ -26,7 +26,7 @@ from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.primitives import Operation, Response
 from cse.onem2m.status import Status
 from cse.ports import CseType, Resource, Send
-from cse.resources.declare import Privilege, ResourceType
+from cse.resources.declare import AttributeTable, Privilege, ResourceType
 
 
 def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | None, Response]:
@@ -47,7 +47,7 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     _check_privilege(ctx, parent, number)
     resource_type = _creatable_type(ctx, resource_type, parent)
     root, sent = root_and_attributes(request.content, "a CREATE")
-    table = resource_type.table(root)
+    table = _table(resource_type, root, sent)
     check_create(table, sent)
     attributes = dict(sent)
     if "at" in attributes or "aa" in attributes:
@@ -56,15 +56,14 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     earlier = ctx.cse.replays.earlier(ctx.store, ctx.env, parent, name) if name else None
     if earlier is not None:
         return Response(Status.CREATED, content=for_created(ctx, earlier, rcn, sent))
-    _check_common(ctx, parent, resource_type, attributes)
+    parent = _check_common(ctx, parent, resource_type, attributes)
     ctx.registry[parent.ty].hooks.check_child(ctx, parent, number, attributes)
     resource_type.hooks.check_create(ctx, parent, attributes)
     creator = ctx.originator
     if resource_type.hooks.verify_create is not None:
         yield from resource_type.hooks.verify_create(ctx, parent, attributes)
         # Others were asked meanwhile: look again at what was read before (architecture law 2).
-        parent = _still_there(ctx, parent)
-        _check_name(ctx, parent, resource_type, attributes)
+        parent = _check_name(ctx, _still_there(ctx, parent), resource_type, attributes)
     attributes |= {"rn": name} if name else {}
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
@@ -76,6 +75,12 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         yield from announcements.settle(ctx)
     resource = ctx.store.get(resource.ri) or resource
     return Response(Status.CREATED, content=for_created(ctx, resource, rcn, sent))
+
+
+def _table(resource_type: ResourceType, root: str, sent: Mapping[str, Any]) -> AttributeTable:
+    if root not in resource_type.tables:
+        resource_type.hooks.unknown_root(sent)
+    return resource_type.table(root)
 
 
 def _establish(ctx: RequestContext, resource: Resource) -> Generator[Send, Response | None, None]:
@@ -128,24 +133,33 @@ def _creatable_type(ctx: RequestContext, resource_type: ResourceType | None, par
 
 def _check_common(
     ctx: RequestContext, parent: Resource, resource_type: ResourceType, attributes: dict[str, Any]
-) -> None:
+) -> Resource:
     expiry = attributes.get("et")
     if expiry is not None:
         attributes["et"] = expiry_for(ctx, expiry, parent)
     policies = attributes.get("acpi")
     if policies is not None:
         policy_links.check(ctx, policies)
-    _check_name(ctx, parent, resource_type, attributes)
+    return _check_name(ctx, parent, resource_type, attributes)
 
 
-def _check_name(ctx: RequestContext, parent: Resource, resource_type: ResourceType, attributes: dict[str, Any]) -> None:
+def _check_name(
+    ctx: RequestContext, parent: Resource, resource_type: ResourceType, attributes: dict[str, Any]
+) -> Resource:
+    """Refuse a name that is taken; gives the parent as it is without a namesake that has expired."""
     name = attributes.get("rn")
     if name is None:
-        return
+        return parent
     if name in ctx.registry[parent.ty].virtual:
         raise OperationNotAllowed(f"the name {name!r} is that of a virtual child of {parent.path!r}: choose another rn")
-    if ctx.store.child(parent.ri, name) is not None:
+    namesake = ctx.store.child(parent.ri, name)
+    if namesake is None:
+        return parent
+    if is_alive(namesake, ctx.env):
         raise Conflict(f"{parent.path!r} already has a child {name!r}: choose another rn, or UPDATE that one")
+    with ctx.transaction():
+        delete_tree(ctx, namesake)  # it has expired, and the sweep would come too late for its name
+    return ctx.store.get(parent.ri) or parent
 
 
 def _still_there(ctx: RequestContext, parent: Resource) -> Resource:

@@ -326,6 +326,9 @@ class Hooks:
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
         """Look at the attributes of a CREATE; may set others."""
 
+    def unknown_root(self, attributes: Mapping[str, Any]) -> None:
+        """A CREATE has a root element this type does not have, which is 4000 unless this raises what tells more."""
+
     def creating(self, ctx: Context, parent: Resource, resource: Resource) -> None:
         """The resource is about to be stored; its dicts may still be filled."""
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cse.onem2m.errors import BadRequest
+from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.ports import Resource
 from cse.resources.declare import Context, Hooks, Specialisation, declare
 
 _FIRMWARE, _SOFTWARE, _AREA_NETWORK, _AREA_DEVICE, _CAPABILITY, _REBOOT = 1001, 1002, 1004, 1005, 1008, 1009
 _EVENT_LOG, _DATA_COLLECTION, _WIFI_CLIENT = 1010, 1021, 1028
+#: registration, authenticationProfile, trustAnchorCred, MAFClientRegCfg, MEFClientRegCfg, OAuth2Authentication
+_WITHOUT_TABLE = frozenset({1020, 1022, 1024, 1025, 1026, 1027})
 #: actions of which one request may ask for one only
 _CONTRARY = {
     _SOFTWARE: (("in", "un"), ("act", "dea")),
@@ -46,6 +49,17 @@ _CREDENTIALS: dict[int, set[str]] = {
 
 class MgmtObjHooks(Hooks):
     """The rules of the specialisations, by mgmtDefinition."""
+
+    def unknown_root(self, attributes: Mapping[str, Any]) -> None:
+        """A definition of the standard without a table here is not supported; all others are wrong.
+
+        Raises:
+            NotSupported: registration, credentials and clients of TS-0022 that no table describes.
+        """
+        if any(attributes.get("mgd") == number for number in _WITHOUT_TABLE):
+            raise NotSupported(
+                f"management objects of definition (mgd) {attributes['mgd']} are not supported by this CSE"
+            )
 
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
         """Refuse contradictory actions and settings."""

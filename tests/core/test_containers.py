@@ -239,3 +239,17 @@ def test_life_time_before_a_childs_is_4000(world: World) -> None:
     world.container(path, "inner")
     soon = format_timestamp(world.now + 100)
     assert world.update(path, {"m2m:cnt": {"et": soon}}, "Cae").status is Status.BAD_REQUEST
+
+
+def test_the_name_of_what_has_expired_is_free_before_the_sweep(world: World) -> None:
+    world.container(et=format_timestamp(world.now + 10))
+    first = world.post(rn="one").content["m2m:cin"]["ri"]
+    world.now += 11
+    world.container()
+    assert world.retrieve(f"cse-in/ae/cnt/{first}").status is Status.NOT_FOUND
+    assert world.retrieve("cse-in/ae/cnt", "Cae").content["m2m:cnt"]["cni"] == 0
+    world.post(rn="two", et=format_timestamp(world.now + 10))
+    world.now += 11
+    assert world.post(rn="two").status is Status.CREATED
+    assert world.retrieve("cse-in/ae/cnt", "Cae").content["m2m:cnt"]["cni"] == 1
+    assert world.create("cse-in/ae", 3, {"m2m:cnt": {"rn": "cnt"}}, "Cae").status is Status.CONFLICT

@@ -100,11 +100,13 @@ def test_command_handling_policies_link_to_what_they_consist_of(world: World) ->
     assert world.retrieve(f"{NODE}/policy").content["m2m:cmp"]["cmlk"] == LINKS
 
 
-def test_an_object_without_a_table_is_no_specialisation_here(world: World) -> None:
+def test_an_object_of_the_standard_without_a_table_is_5001_and_any_other_4000(world: World) -> None:
     for number in (1020, 1022, 1024, 1025, 1026, 1027):
-        body = {"rn": "x", "mgd": number, "dc": "x"}
-        for root in ("m2m:mgo", "dcfg:regs"):
-            assert world.create(NODE, 13, {root: body}).status is Status.BAD_REQUEST
+        answer = world.create(NODE, 13, {"dcfg:x": {"rn": "x", "mgd": number}})
+        assert answer.status is Status.NOT_IMPLEMENTED
+        assert str(number) in answer.content["m2m:dbg"]
+    for body in ({"mgd": 1099}, {"mgd": 1006}, {"mgd": [1020]}, {}):
+        assert world.create(NODE, 13, {"dcfg:x": body}).status is Status.BAD_REQUEST
 
 
 @pytest.mark.behaviour("PR-08.06")
