@@ -332,6 +332,8 @@ def test_every_management_object_takes_its_attributes(each: World, one: dict[str
     bench = Bench(each, 13, one["root"], rows)
     bench.all_creates(list(bench.rows))
     bench.all_updates(list(bench.rows))
+    if one["root"] in _REGISTRY[13].counterparts:
+        bench.all_announced(list(bench.rows))
     assert not bench.wrong, "\n".join(bench.wrong)
 
 
