@@ -377,7 +377,7 @@ class World:
         failed_before = self.load.failed
         async with self.load.measured() as before:
             await asyncio.sleep(baseline_s)
-        if await self.until_right(5 * self.heartbeat_s) is None:
+        if await self.until_right(max(30.0, 5 * self.heartbeat_s)) is None:
             raise RuntimeError(f"the registry was wrong before {fault}")
         async with self.load.measured() as during:
             await self._begin(fault)
