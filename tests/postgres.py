@@ -10,12 +10,12 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -23,6 +23,8 @@ from cse.storage.postgresql import PostgresStore
 from tests.brokers import LOOPBACK, START_TIMEOUT_S, free_port, require_tool
 
 _USER = "postgres"
+#: runs the server for as long as the tests hold its input open, so that it ends with them however they end
+_WHILE_HELD = '"$@" </dev/null & cat >/dev/null; kill -INT $! && wait $! && rm -rf "$0"'
 
 
 class PostgresServer:
@@ -62,11 +64,12 @@ class PostgresServer:
         """Start the server and wait until it takes connections."""
         self._process = subprocess.Popen(
             [
+                *("sh", "-c", _WHILE_HELD, self.folder),
                 *(self._postgres, "-D", self.folder / "data", "-p", str(self.port), "-h", LOOPBACK),
                 *("-k", self.folder, "-c", "max_connections=50", "-c", "log_min_messages=fatal"),
                 *(() if self._safe else ("-c", "fsync=off", "-c", "full_page_writes=off")),
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self.folder,
@@ -82,10 +85,12 @@ class PostgresServer:
             time.sleep(0.02)
 
     def crash(self) -> None:
-        """SIGKILL the server with all its processes: what a crash of it is to its clients."""
+        """SIGKILL the server, whose other processes then end: what a crash of it is to its clients."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        for server in psutil.Process(self._process.pid).children():
+            if server.name() == "postgres":
+                server.kill()
+        self._process.communicate()
 
     def database(self, like: str = "template0") -> str:
         """Make an empty database; returns its URL.
@@ -119,9 +124,8 @@ class PostgresServer:
     def stop(self) -> None:
         """End the server and remove its folder."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
             try:
-                self._process.wait(20)
+                self._process.communicate(timeout=30)
             except subprocess.TimeoutExpired:
                 self.crash()
         shutil.rmtree(self.folder, ignore_errors=True)
