@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -339,7 +340,10 @@ async def test_a_timer_fires_once_though_its_worker_was_killed(postgres_url: str
 
 
 @pytest.mark.kill
-async def test_workers_end_with_their_parent(postgres_url: str) -> None:
+async def test_workers_end_with_their_parent(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # who is killed leaves its folder behind
     cse = Workers(postgres_url)
     await cse.start()
     children = [psutil.Process(pid) for pid in cse.doing]
