@@ -58,6 +58,7 @@ def search(
     originator = ctx.originator
     # Children of one parent are mostly of one type and share one policy; instances always share their parent's.
     granted: dict[str, bool] = {}
+    live = {target.ri: True}
     # Pages of a tree need its order; an index gives the order of creation.
     paged = by_child and (skip or criteria.limit is not None)
     if among is not None:
@@ -66,7 +67,11 @@ def search(
         candidates = _walk(ctx, target, criteria) if paged else _candidates(ctx, target, criteria)
     for resource in candidates:
         expiry = resource.attributes.get("et")
-        if (expiry is not None and expiry <= timestamp) or not criteria.matches(resource):
+        if (
+            (expiry is not None and expiry <= timestamp)
+            or not criteria.matches(resource)
+            or not _is_below_live(ctx, resource.pi, timestamp, live)
+        ):
             continue
         if resource.ty > ANNOUNCED and not resource.attributes["lnk"].startswith("/"):
             continue  # INACTIVE: its original is registered nowhere for now (TS-0001 clause 10.2.2.2)
@@ -92,6 +97,26 @@ def search(
             return Found(found, criteria.offset + limit)
         found.append(resource)
     return Found(found)
+
+
+def _is_below_live(ctx: Asking, ri: str, timestamp: str, known: dict[str, bool]) -> bool:
+    """Whether a resource and all above it have not expired; what is below an expired one is gone with it.
+
+    Args:
+        ctx: the request.
+        ri: of the parent of what was found.
+        timestamp: now.
+        known: answers so far, the target's among them.
+    """
+    answer = known.get(ri)
+    if answer is None:
+        parent = ctx.store.get(ri)
+        expiry = parent.attributes.get("et") if parent is not None else None
+        answer = parent is not None and (expiry is None or expiry > timestamp)
+        if answer and parent is not None and parent.pi:
+            answer = _is_below_live(ctx, parent.pi, timestamp, known)
+        known[ri] = answer
+    return answer
 
 
 def _may(ctx: Asking, resource: Resource, operations: int) -> bool:
