@@ -64,11 +64,13 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         yield from resource_type.hooks.verify_create(ctx, parent, attributes)
         # Others were asked meanwhile: look again at what was read before (architecture law 2).
         parent = _check_name(ctx, _still_there(ctx, parent), resource_type, attributes)
-    attributes |= {"rn": name} if name else {}
+    if name:
+        attributes["rn"] = name
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
         notifications.monitor(ctx, parent, Operation.CREATE)
-    ctx.cse.replays.remember(resource, name, ctx.env.now)
+    if name:
+        ctx.cse.replays.remember(resource, name, ctx.env.now)
     if resource_type.hooks.established is not None:
         yield from _establish(ctx, resource)
     if ctx.unsettled:

@@ -121,9 +121,9 @@ def apply_changes(ctx: Changing, resource: Resource, changes: Mapping[str, Any])
 
 def _observe(ctx: Changing, resource: Resource) -> None:
     """Tell the types that watch other resources of a change (actions come before notifications)."""
-    for observer in ctx.registry.change_observers:
-        current = ctx.store.get(resource.ri)
-        if current is not None:
+    store = ctx.store
+    for number, observer in ctx.registry.change_observers:
+        if store.of_type(number) and (current := store.get(resource.ri)) is not None:
             observer(ctx, current)
 
 

@@ -61,9 +61,7 @@ class Replays:
         return found
 
     def remember(self, created: Resource, name: str, now: float) -> None:
-        """Keep in mind what a request created, if a name was derived from that request."""
-        if not name:
-            return
+        """Keep in mind what a request created, by the name derived from it."""
         self._known[f"{created.pi}/{name}"] = (created.ri, now)
         if len(self._known) > _MOST:
             self._known.popitem(last=False)

@@ -44,8 +44,11 @@ class Registry:
         )
         #: answers semantic filters, None when nobody can
         self.semantics = next((one.hooks.semantics for one in types.values() if one.hooks.semantics is not None), None)
+        #: types that watch the changes of other resources, by number: while there is none of them, none is called
         self.change_observers = tuple(
-            kind.hooks.resource_changed for kind in types.values() if kind.hooks.resource_changed is not None
+            (number, kind.hooks.resource_changed)
+            for number, kind in types.items()
+            if kind.hooks.resource_changed is not None
         )
         self.request_observers = tuple(
             kind.hooks.request_seen for kind in types.values() if kind.hooks.request_seen is not None
