@@ -68,14 +68,14 @@ class Admission:
         Raises:
             Overloaded: it must come later.
         """
-        if request.operation is Operation.RETRIEVE and request.to.endswith("/pcu"):
-            yield  # a poll waits, it does not work
-            return
         party = self._party(request)
         if party is not None:
             self._spend(party)
-            if self._running[party] >= self._limits.in_flight:
-                self._refuse(f"{self._limits.in_flight} of your requests are being executed: wait", 1)
+        if request.operation is Operation.RETRIEVE and request.to.endswith("/pcu"):
+            yield  # a poll waits, it does not work
+            return
+        if party is not None and self._running[party] >= self._limits.in_flight:
+            self._refuse(f"{self._limits.in_flight} of your requests are being executed: wait", 1)
         if self._total >= self._limits.in_flight_total:
             self._refuse("this CSE has too many requests at a time: try again later", 2)
         self._total += 1

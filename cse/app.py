@@ -378,8 +378,8 @@ class Cse:
             response = error_response(
                 request, Status.INTERNAL_SERVER_ERROR, "the CSE failed on this request; its log says why"
             )
-        if response.status is Status.DELETED and self._ws is not None:
-            self._ws.registrations_changed()
+        if response.status is Status.DELETED:
+            self._registrations_changed()
         self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
         return response
 
@@ -450,6 +450,12 @@ class Cse:
     def _env(self) -> Env:
         return Env(time.time(), self._new_id)
 
+    def _registrations_changed(self) -> None:
+        """Something was deleted: the connections and polls of who is gone end soon."""
+        if self._ws is not None:
+            self._ws.registrations_changed()
+        self.delivery.channels.look_soon(lambda ri: self.engine.get(ri) is not None)
+
     # --- timers ---------------------------------------------------------------------------------------------------
 
     async def _expire_for_ever(self) -> None:
@@ -460,8 +466,7 @@ class Cse:
                     if outcome.later is not None:
                         self._run(self._do_later(outcome.later), "expired")
                     await self._settle(outcome)
-                    if self._ws is not None:
-                        self._ws.registrations_changed()
+                    self._registrations_changed()
                     await asyncio.sleep(0)
             except CseError as error:
                 _log.warning("expired resources cannot be removed now: %s", error.debug)

@@ -21,7 +21,7 @@ from cse.delivery_log import DeliveryLog, Result
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.serialisation import dump_json
 from cse.onem2m.status import Status
-from cse.polling import CHANNEL_ITSELF, PollingChannels
+from cse.polling import CHANNEL_ITSELF, ChannelFull, PollingChannels
 from cse.ports import Send, Sender, Unreachable
 
 _log = logging.getLogger("cse.delivery")
@@ -110,7 +110,8 @@ class Delivery:
         #: every attempt, and what was given up
         self.log = DeliveryLog(time.time)
         self._breaker = Breaker(time.monotonic, random.random, RETRY_PAUSES_S)
-        self._channels = PollingChannels()
+        #: what is held for those who poll
+        self.channels = PollingChannels()
         self._waiting_in_channels: set[asyncio.Task[None]] = set()
         self._lines: dict[str, _Line] = {}
         self._queued = self._queued_bytes = 0
@@ -168,6 +169,7 @@ class Delivery:
     async def stop(self, grace_s: float) -> None:
         """Give what is queued a last chance, then give the rest back to who keeps it, and stop."""
         self._stopping.set()
+        self.channels.close()
         for waiting in self._waiting_in_channels:
             waiting.cancel()
         await asyncio.gather(*self._waiting_in_channels, return_exceptions=True)
@@ -249,7 +251,10 @@ class Delivery:
     async def _deliver_by_channel(self, send: Send) -> None:
         started_s = time.monotonic()
         try:
-            answer = await self._channels.ask(send.channel, send.request, _CHANNEL_PATIENCE_S)
+            answer = await self.channels.ask(send.channel, send.request, _CHANNEL_PATIENCE_S)
+        except ChannelFull as error:
+            self._dropped += not self._keeps(send)
+            self._end(_Waiting(send, 0, started_s), Result.DROPPED, str(error), None)
         except Unreachable as error:
             self._end(_Waiting(send, 0, started_s), Result.GIVEN_UP, str(error), None)
         except asyncio.CancelledError:
@@ -345,9 +350,9 @@ class Delivery:
 
     async def _attempt(self, send: Send, attempt: int = 1) -> Response:
         if send.receiver == CHANNEL_ITSELF:
-            return await self._channels.serve(send)
+            return await self.channels.serve(send)
         if send.channel:
-            return await self._channels.ask(send.channel, send.request, send.timeout_s)
+            return await self._ask_channel(send, attempt)
         if send.receiver == self._own_id and not send.urls:
             return await self._serve_local(send.request)
         urls = send.urls or self._live_channel(send.receiver)
@@ -365,6 +370,14 @@ class Delivery:
                 # Only a transport failure leads on to the next point of access.
                 reason = str(error)
         raise Unreachable(reason)
+
+    async def _ask_channel(self, send: Send, attempt: int) -> Response:
+        """Ask the owner of a polling channel; what it does not fetch or answer is in the log."""
+        try:
+            return await self.channels.ask(send.channel, send.request, send.timeout_s)
+        except Unreachable as error:
+            self.log.add(send, _target(send), Result.FAILED, str(error), attempt=attempt)
+            raise
 
     async def _attempt_at(self, url: str, send: Send, attempt: int) -> Response:
         """Send to one point of access, and write what came of it into the log."""

@@ -1,12 +1,16 @@
-"""Polling channels while they are held: requests that wait to be fetched, polls that wait for requests, and answers.
+"""Polling channels while they are held: requests that wait to be fetched, the poll that waits for them, and answers.
 
 The rules are in ``cse.resources.polling_channel``; here is only what needs time to pass (TS-0001 clause 10.2.5.13).
+Everything is bounded (trust.md R16): what waits in a channel, what was fetched and not answered, and the polls held.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from cse.bindings import primitive_codec
@@ -15,43 +19,85 @@ from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from cse.ports import Send, Unreachable
 
+_log = logging.getLogger("cse.delivery")
+
 #: ``Send.receiver`` of requests that are for a polling channel itself
 CHANNEL_ITSELF = "pcu"
-#: requests that wait in one channel; beyond, new ones are refused
-_MOST_WAITING = 1000
+#: requests that wait in one channel to be fetched (beyond, new ones are refused), and that were fetched and not answered
+#: (beyond, the oldest are given up)
+MOST_WAITING = 100
+#: polls held at a time over all channels; beyond, the one held longest ends
+MOST_HELD = 500
+#: how long after a deletion the polls of deleted channels end, in seconds
+_SWEEP_S = 0.2
+
+
+class ChannelFull(Unreachable):
+    """No further request fits into a polling channel."""
+
+
+class _Channel:
+    """What waits in one channel."""
+
+    __slots__ = ("askers", "is_full", "queue")
+
+    def __init__(self) -> None:
+        #: requests to be fetched, in their order
+        self.queue: OrderedDict[str, Request] = OrderedDict()
+        #: who waits for the answer to each request, fetched ones (which are the older) included
+        self.askers: dict[str, asyncio.Future[Response]] = {}
+        #: a request was refused since one was fetched
+        self.is_full = False
 
 
 class PollingChannels:
     """All polling channels of a CSE by the resource-ID of their resource."""
 
     def __init__(self) -> None:
-        self._queues: defaultdict[str, deque[Request]] = defaultdict(deque)
-        self._polls: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
-        self._askers: dict[tuple[str, str], asyncio.Future[Response]] = {}
+        self._channels: dict[str, _Channel] = {}
+        #: the poll of each channel, the one held longest first; its result ends it, None sends it to the queue
+        self._polls: OrderedDict[str, asyncio.Future[Response | None]] = OrderedDict()
+        self._sweep_timer: asyncio.TimerHandle | None = None
 
-    async def ask(self, channel: str, request: Request, timeout_s: float) -> Response:
+    async def ask(self, ri: str, request: Request, timeout_s: float) -> Response:
         """Queue a request and give its answer.
 
+        Args:
+            ri: resource-ID of the channel.
+            request: what the owner of the channel is asked.
+            timeout_s: how long to wait for it to be fetched and answered.
+
         Raises:
-            Unreachable: nobody fetched it, or nobody answered, in time.
+            ChannelFull: too many requests wait in the channel.
+            Unreachable: nobody fetched it, or nobody answered, in time; or the channel was deleted.
         """
-        queue = self._queues[channel]
-        if len(queue) >= _MOST_WAITING:
-            raise Unreachable(f"{_MOST_WAITING} requests wait in its polling channel already: it does not poll")
+        channel = self._channels.setdefault(ri, _Channel())
+        if len(channel.queue) >= MOST_WAITING:
+            if not channel.is_full:
+                channel.is_full = True
+                _log.warning("polling channel %s is full: it takes no more until its owner polls", ri)
+            raise ChannelFull(f"{MOST_WAITING} requests wait in its polling channel already: it does not poll")
+        wire_id = request.request_id
+        number = 1
+        while wire_id in channel.askers:  # of another originator that uses the same identifiers
+            number += 1
+            wire_id = f"{request.request_id}-{number}"
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._askers[channel, request.request_id] = answer
-        queue.append(request)
-        self._wake(channel)
+        channel.askers[wire_id] = answer
+        channel.queue[wire_id] = request if number == 1 else replace(request, request_id=wire_id)
+        self._end_poll(ri, None)
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                response = await answer
         except TimeoutError as error:
             raise Unreachable(f"it fetched nothing or answered nothing within {timeout_s:g} s") from error
         finally:
-            del self._askers[channel, request.request_id]
-            if request in queue:
-                queue.remove(request)
-            if not queue:
-                self._queues.pop(channel, None)
+            channel.queue.pop(wire_id, None)
+            channel.askers.pop(wire_id, None)
+            if not channel.askers and self._channels.get(ri) is channel:
+                del self._channels[ri]
+        response.request_id = request.request_id
+        return response
 
     async def serve(self, send: Send) -> Response:
         """A poll (RETRIEVE) or an answer (NOTIFY) for a channel itself, checked by the core."""
@@ -60,41 +106,86 @@ class PollingChannels:
         try:
             response = primitive_codec.decode_response(send.request.content["m2m:rsp"])
         except CseError as error:
-            return Response(Status.BAD_REQUEST, content={"m2m:dbg": error.debug})
-        asker = self._askers.get((send.channel, response.request_id))
+            return _refusal(Status.BAD_REQUEST, error.debug)
+        channel = self._channels.get(send.channel)
+        asker = channel.askers.get(response.request_id) if channel is not None else None
         if asker is None or asker.done():
             debug = f"no request {response.request_id!r} waits for an answer here: it may have expired"
-            return Response(Status.BAD_REQUEST, content={"m2m:dbg": debug})
+            return _refusal(Status.BAD_REQUEST, debug)
         asker.set_result(response)
         return Response(Status.OK)
 
+    def look_soon(self, exists: Callable[[str], bool]) -> None:
+        """Resources were deleted: end what is held for channels among them, soon.
+
+        Args:
+            exists: whether a resource-ID is still known.
+        """
+        if self._sweep_timer is None and (self._polls or self._channels):
+            self._sweep_timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep, exists)
+
+    def close(self) -> None:
+        """Look no more for deleted channels."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+
     async def _poll(self, send: Send) -> Response:
-        """Hold a poll until something is queued; 4008 when its time is up."""
-        channel = send.channel
-        deadline = asyncio.get_running_loop().time() + send.timeout_s
-        while not self._queues.get(channel):
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            polls = self._polls[channel]
-            polls.append(turn)
-            try:
-                await asyncio.wait_for(turn, deadline - asyncio.get_running_loop().time())
-            except TimeoutError:
-                return Response(Status.REQUEST_TIMEOUT, content={"m2m:dbg": "no request came for this polling channel"})
-            finally:
-                if turn in polls:
-                    polls.remove(turn)
-                if not polls:
-                    self._polls.pop(channel, None)
-        queue = self._queues[channel]
+        """Hold a poll until something is queued; 4008 when its time is up or another takes its place."""
+        ri = send.channel
+        self._end_poll(ri, _refusal(Status.REQUEST_TIMEOUT, "a newer poll took its place: poll once at a time"))
+        if ri not in self._channels or not self._channels[ri].queue:
+            ended = await self._hold(ri, send.timeout_s)
+            if ended is not None:
+                return ended
+        channel = self._channels.get(ri)
+        if channel is None or not channel.queue:
+            return _refusal(Status.REQUEST_TIMEOUT, "no request is left in this polling channel: poll again")
         if not send.request.content:
-            return Response(Status.OK, content={"m2m:rqp": primitive_codec.encode_request(queue.popleft())})
-        fetched: list[dict[str, Any]] = [primitive_codec.encode_request(request) for request in queue]
-        queue.clear()
+            return Response(Status.OK, content={"m2m:rqp": self._fetch(channel)})
+        fetched: list[dict[str, Any]] = [self._fetch(channel) for _ in range(len(channel.queue))]
         return Response(Status.OK, content={"m2m:agrp": {"m2m:rqp": fetched}})
 
-    def _wake(self, channel: str) -> None:
-        """The poll that waits longest may look."""
-        for turn in self._polls.get(channel, ()):
-            if not turn.done():
-                turn.set_result(None)
-                return
+    async def _hold(self, ri: str, timeout_s: float) -> Response | None:
+        """Wait for requests; gives the answer that ends the poll, None when there are some."""
+        while len(self._polls) >= MOST_HELD:
+            longest = next(iter(self._polls))
+            self._end_poll(longest, _refusal(Status.REQUEST_TIMEOUT, "too many polls are held here: poll again"))
+        turn: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+        self._polls[ri] = turn
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await turn
+        except TimeoutError:
+            return _refusal(Status.REQUEST_TIMEOUT, "no request came for this polling channel: poll again")
+        finally:
+            if self._polls.get(ri) is turn:
+                del self._polls[ri]
+
+    def _fetch(self, channel: _Channel) -> dict[str, Any]:
+        """Take the oldest request out of a channel; its answer is waited for."""
+        channel.is_full = False
+        _, request = channel.queue.popitem(last=False)
+        if len(channel.askers) - len(channel.queue) > MOST_WAITING:
+            oldest = channel.askers.pop(next(iter(channel.askers)))
+            if not oldest.done():
+                oldest.set_exception(Unreachable(f"it answered none of {MOST_WAITING} requests that it fetched"))
+        return primitive_codec.encode_request(request)
+
+    def _end_poll(self, ri: str, ended: Response | None) -> None:
+        """Let the poll that is held for a channel go on: to its end, or to the queue."""
+        turn = self._polls.pop(ri, None)
+        if turn is not None and not turn.done():
+            turn.set_result(ended)
+
+    def _sweep(self, exists: Callable[[str], bool]) -> None:
+        self._sweep_timer = None
+        for ri in [ri for ri in self._polls if not exists(ri)]:
+            self._end_poll(ri, _refusal(Status.NOT_FOUND, "this polling channel was deleted: create another"))
+        for ri in [ri for ri in self._channels if not exists(ri)]:
+            for asker in self._channels[ri].askers.values():
+                if not asker.done():
+                    asker.set_exception(Unreachable("its polling channel was deleted"))
+
+
+def _refusal(status: Status, debug: str) -> Response:
+    return Response(status, content={"m2m:dbg": debug})

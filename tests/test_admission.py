@@ -88,6 +88,16 @@ def test_requests_in_flight_are_bounded_and_their_places_come_back() -> None:
     assert passes(limited, asking("192.0.2.1")) == 1
 
 
+def test_polls_take_no_place_but_count_for_the_rate() -> None:
+    limited = admission(rate_per_s=1, burst_s=5, in_flight=1)
+    polls = asking(to="cse-in/ae/pch/pcu")
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(limited.admit(polls))
+        with pytest.raises(Overloaded, match="a second"), limited.admit(polls):
+            pass
+
+
 def test_what_is_remembered_of_parties_is_bounded() -> None:
     limited = admission(rate_per_s=1)
     for number in range(20_000):

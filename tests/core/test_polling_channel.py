@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from cse.app import Cse
+from cse.delivery_log import Result
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
+from cse.polling import MOST_HELD, MOST_WAITING
+from cse.ports import Send, Unreachable
 from cse.storage.memory import MemoryStore
 from tests.client.running import running_cse
 from tests.core.world import World
@@ -163,20 +166,120 @@ async def test_answers_are_counted(cse: Cse) -> None:
     assert counted == [{"tg": "Cae", "rqs": 1, "rsr": 1, "noec": 1}]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110 (nothing there tells)
+            await asyncio.sleep(0)
+
+
+async def held(cse: Cse) -> None:
+    """Wait until a poll is held."""
+    await until(lambda: len(cse.delivery.channels._polls) == 1)
+
+
 @pytest.mark.behaviour("PR-12.04")
-async def test_parallel_polls_are_served_in_turn(cse: Cse) -> None:
-    polls = [asyncio.create_task(poll(cse)) for _ in range(2)]
-    await asyncio.sleep(0)
+async def test_a_second_poll_ends_the_first_and_gets_what_comes(cse: Cse) -> None:
+    first = asyncio.create_task(poll(cse, 30_000))
+    await held(cse)
+    second = asyncio.create_task(poll(cse, 30_000))
+    ended = await asyncio.wait_for(first, 15)
+    assert ended.status is Status.REQUEST_TIMEOUT
+    assert "newer poll" in ended.content["m2m:dbg"]
+    assert not second.done()
     notes = [
         asyncio.create_task(ask(cse, Operation.NOTIFY, "cse-in/ae", content={"m2m:sgn": {"sur": str(number)}}))
         for number in range(2)
     ]
-    fetched = [response.content["m2m:rqp"] for response in await asyncio.gather(*polls)]
+    fetched = [(await second).content["m2m:rqp"], (await poll(cse)).content["m2m:rqp"]]
     assert [one["pc"]["m2m:sgn"]["sur"] for one in fetched] == ["0", "1"]
     for one in fetched:
         await answer(cse, one, pc={"m2m:dbg": one["rqi"]})
     assert [response.status for response in await asyncio.gather(*notes)] == [Status.OK, Status.OK]
     assert (await notes[0]).content == {"m2m:dbg": fetched[0]["rqi"]}
+
+
+async def test_equal_request_identifiers_are_kept_apart(cse: Cse) -> None:
+    channels = cse.delivery.channels
+    request = Request(Operation.NOTIFY, "/id-in/Cae", "Cother", "same", content={"m2m:sgn": {}})
+    asking = [asyncio.create_task(channels.ask("c", request, 15)) for _ in range(2)]
+    retrieve = Request(Operation.RETRIEVE, "c/pcu", "/id-in", "1")
+    for number in range(2):
+        fetched = (await channels.serve(Send(retrieve, channel="c", timeout_s=15))).content["m2m:rqp"]
+        response = {"m2m:rsp": {"rsc": 2000, "rqi": fetched["rqi"], "pc": {"m2m:dbg": str(number)}}}
+        notify = Request(Operation.NOTIFY, "c/pcu", "/id-in", "2", content=response)
+        assert (await channels.serve(Send(notify, channel="c"))).status is Status.OK
+    answers = await asyncio.gather(*asking)
+    assert [one.content["m2m:dbg"] for one in answers] == ["0", "1"]
+    assert [one.request_id for one in answers] == ["same", "same"]
+    assert not channels._channels
+
+
+async def test_a_hundred_requests_wait_and_what_does_not_fit_is_answered_and_logged(
+    cse: Cse, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"m2m:sub": {"rn": "sub", "nu": ["Cae"], "enc": {"net": [3]}}}
+    await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=23, content=body)
+    for number in range(MOST_WAITING + 5):
+        body = {"m2m:cnt": {"rn": f"c{number}"}}
+        assert (await ask(cse, Operation.CREATE, "cse-in/ae", resource_type=3, content=body)).status is Status.CREATED
+    late = await ask(cse, Operation.NOTIFY, "cse-in/ae", content={"m2m:sgn": {"sur": "late"}})
+    assert late.status is Status.TARGET_NOT_REACHABLE
+    await until(lambda: cse.delivery.counts.dropped == 5)
+    assert caplog.text.count("is full") == 1
+    assert [letter.record.result for letter in cse.delivery.log.dead_letters()] == [Result.DROPPED] * 5
+    failed = [one for one in cse.delivery.log.since(0) if one.result is Result.FAILED]
+    assert ["wait in its polling channel" in one.reason for one in failed] == [True]
+    await ask(cse, Operation.UPDATE, CHANNEL, content={"m2m:pch": {"rqag": True}})
+    fetched = (await poll(cse)).content["m2m:agrp"]["m2m:rqp"]
+    names = [one["pc"]["m2m:sgn"]["nev"]["rep"]["m2m:cnt"]["rn"] for one in fetched]
+    assert names == [f"c{number}" for number in range(MOST_WAITING)]
+
+
+async def test_what_is_fetched_and_never_answered_is_bounded(cse: Cse) -> None:
+    channels = cse.delivery.channels
+    retrieve = Request(Operation.RETRIEVE, "c/pcu", "/id-in", "1")
+    asking = []
+    for number in range(MOST_WAITING + 1):
+        request = Request(Operation.NOTIFY, "/id-in/Cae", "Cother", str(number), content={"m2m:sgn": {}})
+        asking.append(asyncio.create_task(channels.ask("c", request, 30)))
+        assert (await channels.serve(Send(retrieve, channel="c", timeout_s=15))).status is Status.OK
+    with pytest.raises(Unreachable, match="answered none"):
+        await asyncio.wait_for(asking[0], 15)
+    assert not any(task.done() for task in asking[1:])
+    for task in asking[1:]:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert not channels._channels
+
+
+async def test_polls_held_are_bounded_in_all(cse: Cse) -> None:
+    channels = cse.delivery.channels
+    retrieve = Request(Operation.RETRIEVE, "c/pcu", "/id-in", "1")
+    polls = [
+        asyncio.create_task(channels.serve(Send(retrieve, channel=str(number), timeout_s=60)))
+        for number in range(MOST_HELD + 1)
+    ]
+    assert (await asyncio.wait_for(polls[0], 15)).status is Status.REQUEST_TIMEOUT
+    assert not any(task.done() for task in polls[1:])
+    for task in polls[1:]:
+        task.cancel()
+    await asyncio.gather(*polls, return_exceptions=True)
+    assert not channels._polls
+
+
+async def test_the_end_of_a_channel_ends_its_poll_and_what_waits(cse: Cse) -> None:
+    polling = asyncio.create_task(poll(cse, 60_000))
+    await held(cse)
+    assert (await ask(cse, Operation.DELETE, "cse-in/ae")).status is Status.DELETED
+    ended = await asyncio.wait_for(polling, 15)
+    assert ended.status is Status.NOT_FOUND
+    request = Request(Operation.NOTIFY, "/id-in/Cgone", "Cother", "1", content={"m2m:sgn": {}})
+    waiting = asyncio.create_task(cse.delivery.channels.ask("gone", request, 60))
+    await asyncio.sleep(0)
+    assert (await ask(cse, Operation.DELETE, "cse-in/other", "Cother")).status is Status.DELETED
+    with pytest.raises(Unreachable, match="deleted"):
+        await asyncio.wait_for(waiting, 15)
 
 
 @pytest.mark.behaviour("EB-14.04")
