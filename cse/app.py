@@ -56,6 +56,7 @@ from cse.security import Security, SecurityError
 from cse.semantic import SemanticProcess
 from cse.status_page import PREFIX, StatusPage
 from cse.storage import StoreOpenError, open_store
+from cse.verification import VerificationLimits, Verifications, creator_of
 
 _log = logging.getLogger("cse")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -110,6 +111,7 @@ class Cse:
         self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard, self._keeps)
         self.dialects = Dialects(config.name)
         self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
+        self.verifications = Verifications(VerificationLimits(), time.monotonic)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
@@ -412,17 +414,25 @@ class Cse:
 
     async def _drive(self, steps: Steps) -> Outcome:
         answer: Response | None = None
+        refusal: CseError | None = None
         while True:
             try:
-                send = steps.send(answer)
+                send = steps.send(answer) if refusal is None else steps.throw(refusal)
             except StopIteration as done:
                 outcome: Outcome = done.value
                 return outcome
+            refusal = None
             if send.resume_at_s:
                 await asyncio.sleep(max(0.0, send.resume_at_s - time.time()))
                 answer = None
             elif send.evaluation is not None:
                 answer = await self._evaluator.evaluate(send.evaluation)
+            elif creator := creator_of(send):
+                try:
+                    async with self.verifications.turn(creator, send):
+                        answer = await self.delivery.ask(send)
+                except CseError as error:
+                    refusal = error
             else:
                 answer = await self.delivery.ask(send)
 

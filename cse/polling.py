@@ -23,7 +23,7 @@ _log = logging.getLogger("cse.delivery")
 
 #: ``Send.receiver`` of requests that are for a polling channel itself
 CHANNEL_ITSELF = "pcu"
-#: requests that wait in one channel to be fetched (beyond, new ones are refused), and that were fetched and not answered
+#: requests that wait in one channel to be fetched (beyond, new ones are refused), and that were fetched, not answered
 #: (beyond, the oldest are given up)
 MOST_WAITING = 100
 #: polls held at a time over all channels; beyond, the one held longest ends

@@ -274,7 +274,7 @@ def watches(statuses: list[Status], **options: Any) -> Watches:
 
 async def test_a_watcher_that_falls_behind_is_let_go() -> None:
     stream, subject = Stream(), watches([Status.OK])
-    task = asyncio.create_task(subject.answer(stream.scope, stream.receive, stream.send, (), ""))
+    task = asyncio.create_task(subject.answer(stream.scope, stream.receive, stream.send, (), "", lambda _: ""))
     await asyncio.wait_for(stream.started.wait(), 5)
     stream.may_go_on.clear()
     for number in range(400):
@@ -290,7 +290,7 @@ async def test_a_watcher_that_falls_behind_is_let_go() -> None:
 async def test_an_idle_stream_gets_comments_until_the_right_to_watch_is_withdrawn() -> None:
     stream = Stream()
     subject = watches([Status.OK, Status.OK, Status.OK, Status.ORIGINATOR_HAS_NO_PRIVILEGE], keep_alive_s=0.02)
-    await asyncio.wait_for(subject.answer(stream.scope, stream.receive, stream.send, (), ""), 5)
+    await asyncio.wait_for(subject.answer(stream.scope, stream.receive, stream.send, (), "", lambda _: ""), 5)
     assert [message["body"] for message in stream.sent[2:]] == [b":\n\n", b":\n\n", b""]
 
 
