@@ -199,6 +199,7 @@ class Cse:
             lambda ri: self.engine.get(ri) is not None,
             release=config.releases[-1],
             lenient=lenient,
+            note=self.dialects.note,
         )
         self._senders[SCHEME] = self._watches
         if config.http and self._front is None:
@@ -216,18 +217,22 @@ class Cse:
                 watches=self._watches,
                 authenticate=self.security.authenticate,
                 read_certificate=self.security.entity_of_certificate if config.tls_ca else None,
+                note=self.dialects.note,
             )
             await self._http.start()
         if config.coap:
             host, port = split_address(config.coap)
             blocks = BlockLimits(body_bytes=config.max_body_bytes)
-            self._coap = CoapServer(self.enter, host, port, limits=CoapLimits(blocks=blocks), lenient=lenient)
+            coap_limits = CoapLimits(blocks=blocks)
+            note = self.dialects.note
+            self._coap = CoapServer(self.enter, host, port, limits=coap_limits, lenient=lenient, note=note)
             await self._coap.start()
         if config.coaps:
             host, port = split_address(config.coaps)
             limits = CoapLimits(blocks=BlockLimits(body_bytes=config.max_body_bytes))
             dtls = self.security.dtls()
-            self._coaps = CoapServer(self.enter, host, port, limits=limits, lenient=lenient, dtls=dtls)
+            note = self.dialects.note
+            self._coaps = CoapServer(self.enter, host, port, limits=limits, lenient=lenient, dtls=dtls, note=note)
             await self._coaps.start()
         if config.mqtt:
             self._mqtt = MqttBinding(
@@ -288,6 +293,10 @@ class Cse:
                 self.hosting, self._env(), who, privilege, to, child_type=child, peer_address=address
             ),
         )
+
+    def note(self, dialect: str) -> None:
+        """Count a dialect that a codec mended."""
+        self.dialects.note(dialect)
 
     @property
     def dialect_uses(self) -> Counter[str]:

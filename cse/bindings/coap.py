@@ -15,6 +15,7 @@ from cse.bindings.coap_echo import EchoGate, EchoLimits
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
 from cse.bindings.coap_message import Message
 from cse.bindings.dtls import DtlsEndpoint, DtlsError, DtlsSecrets
+from cse.bindings.primitive_codec import Note, silent
 from cse.onem2m.errors import CseError, InternalServerError, Overloaded
 from cse.onem2m.primitives import Request
 from cse.ports import Serve
@@ -58,6 +59,7 @@ class CoapServer:
         limits: bounds.
         lenient: tolerate dialects, the older option numbers among them.
         dtls: serve CoAPS with these secrets.
+        note: told of each dialect.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class CoapServer:
         limits: CoapLimits | None = None,
         lenient: bool = True,
         dtls: DtlsSecrets | None = None,
+        note: Note = silent,
     ) -> None:
         self._serve = serve
         self._host = host
@@ -76,6 +79,7 @@ class CoapServer:
         self._limits = limits or CoapLimits()
         self._lenient = lenient
         self._dtls = dtls
+        self._note = note
         self._secured: DtlsEndpoint | None = None
         self._blocks = Blockwise(self._limits.blocks)
         self._echo = EchoGate(self._limits.echo)
@@ -139,7 +143,7 @@ class CoapServer:
             message = whole
         style = reply_style(message, lenient=self._lenient)
         try:
-            request = decode_request(message, style, lenient=self._lenient)
+            request = decode_request(message, style, lenient=self._lenient, note=self._note)
         except CseError as error:
             self._answer(exchange, encode_error(error, style))
             return

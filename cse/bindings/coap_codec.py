@@ -52,6 +52,7 @@ from cse.bindings.coap_options import (
     readable,
     write_text,
 )
+from cse.bindings.primitive_codec import Note, silent
 from cse.bindings.query_codec import apply_query, query_pairs
 from cse.onem2m.addressing import is_resource_name
 from cse.onem2m.errors import BadRequest, CseError, NotAcceptable, OperationNotAllowed, UnsupportedMediaType
@@ -127,13 +128,14 @@ def _looks_like_cbor(payload: bytes) -> bool:
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def decode_request(message: Message, style: ReplyStyle, *, lenient: bool = True) -> Request:
+def decode_request(message: Message, style: ReplyStyle, *, lenient: bool = True, note: Note = silent) -> Request:
     """The request primitive in a CoAP request.
 
     Args:
         message: with its whole body when it came in blocks.
         style: what ``reply_style`` found.
         lenient: tolerate a trailing slash and take a resourceName from the Release 1 option.
+        note: told of each dialect.
 
     Raises:
         BadRequest: an option or the body is malformed, or the request identifier is missing.
@@ -168,14 +170,26 @@ def decode_request(message: Message, style: ReplyStyle, *, lenient: bool = True)
     request.operation = _operation(message.code, request, pairs)
     if not request.request_id:
         raise BadRequest(f"the request identifier is missing: send it in option {style.numbers.rqi} (oneM2M-RQI)")
-    request.to = _address(path, lenient)
+    request.to = _address(path, lenient, note)
     if pairs:
-        apply_query(pairs, request, lenient=lenient)
+        apply_query(pairs, request, lenient=lenient, note=note)
     if message.payload:
         request.content = _content_of(message)
-    if style.numbers.nm and lenient:
-        _apply_name(message, style.numbers, request)
+    if lenient:
+        _note_form(message, style, request, note)
     return request
+
+
+def _note_form(message: Message, style: ReplyStyle, request: Request, note: Note) -> None:
+    """Tell of what older clients leave out or write in another way, and take their resourceName."""
+    if style.numbers.nm:
+        note("CoAP options of an older release")
+        if _apply_name(message, style.numbers, request):
+            note("resourceName in a CoAP option")
+    if message.payload and message.option(CONTENT_FORMAT) is None:
+        note("body without Content-Format")
+    if request.release is None:
+        note("no rvi")
 
 
 def _check_other(number: int, value: bytes, style: ReplyStyle) -> None:
@@ -213,10 +227,11 @@ def _operation(method: int, request: Request, pairs: list[tuple[str, str]]) -> O
     return operation
 
 
-def _address(path: list[str], lenient: bool) -> str:
+def _address(path: list[str], lenient: bool, note: Note) -> str:
     """The ``to`` of Uri-Path segments; "" when there are none, as with the bare address of a notification target."""
     if lenient and len(path) > 1 and not path[-1]:
         path.pop()
+        note("trailing slash")
     for segment in path:
         if "/" in segment or "#" in segment:
             raise BadRequest(
@@ -247,16 +262,18 @@ def _content_of(message: Message) -> dict[str, Any]:
     return content
 
 
-def _apply_name(message: Message, numbers: Numbering, request: Request) -> None:
-    """Put the resourceName of a Release 1 CREATE where later releases have it."""
+def _apply_name(message: Message, numbers: Numbering, request: Request) -> bool:
+    """Put the resourceName of a Release 1 CREATE where later releases have it; says whether there was one."""
     value = message.option(numbers.nm)
     # No-Response (RFC 7967) has the same number, but its values are no resource names.
     if value is None or request.operation != Operation.CREATE or not is_resource_name(readable(value)):
-        return
+        return False
     if isinstance(request.content, dict) and len(request.content) == 1:
         (resource,) = request.content.values()
         if isinstance(resource, dict):
             resource.setdefault("rn", readable(value))
+            return True
+    return False
 
 
 def uri_path(to: str) -> list[str]:

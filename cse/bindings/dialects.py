@@ -55,6 +55,10 @@ class Dialects:
         #: uses since the start, by dialect
         self.uses: Counter[str] = Counter()
 
+    def note(self, dialect: str) -> None:
+        """Count a dialect that a codec mended."""
+        self.uses[dialect] += 1
+
     def mend(self, request: Request) -> Request:
         """The request in the form the standard wants; the same object when nothing had to be mended."""
         to = request.to

@@ -27,6 +27,7 @@ from cse.bindings.http_connections import (
     ReadCertificate,
 )
 from cse.bindings.http_watch import Watches, wanted
+from cse.bindings.primitive_codec import Note, silent
 from cse.onem2m.errors import CseError, InternalServerError, Overloaded, RequestTimeout
 from cse.onem2m.primitives import Response
 from cse.ports import Serve
@@ -69,6 +70,7 @@ class HttpServer:
         watches: answers ``GET <resource>?watch``.
         authenticate: tells who an Authorization header is of; None when nobody has one.
         read_certificate: tells who a TLS client certificate is of; None when none is asked for.
+        note: told of each dialect.
         listener: a socket that listens on host and port already, as several processes share one.
     """
 
@@ -89,6 +91,7 @@ class HttpServer:
         watches: Watches | None = None,
         authenticate: Authenticate | None = None,
         read_certificate: ReadCertificate | None = None,
+        note: Note = silent,
     ) -> None:
         self._host = host
         self._port = port
@@ -104,6 +107,7 @@ class HttpServer:
             cross_origin=cross_origin,
             watches=watches,
             authenticate=authenticate,
+            note=note,
         )
         self._server: _QuietServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -229,6 +233,7 @@ class OneM2MApp:
         cross_origin: pages of other origins that may use this.
         watches: answers ``GET <resource>?watch``.
         authenticate: tells who an Authorization header is of.
+        note: told of each dialect.
     """
 
     def __init__(
@@ -241,12 +246,14 @@ class OneM2MApp:
         cross_origin: CrossOrigin | None = None,
         watches: Watches | None = None,
         authenticate: Authenticate | None = None,
+        note: Note = silent,
     ) -> None:
         self._serve = serve
         self._authenticate = authenticate
         self._cross_origin = cross_origin
         self._watches = watches
         self._lenient = lenient
+        self._note = note
         self._root_path = root_path.rstrip("/")
         self._mounts = [(prefix.rstrip("/").encode(), app) for prefix, app in (mounts or {}).items()]
 
@@ -287,7 +294,7 @@ class OneM2MApp:
             if message.get("more_body", True):
                 body = await self._rest_of_body(message, receive)
             request, media_type = decode_message(
-                method, path, scope["query_string"], headers, body, self._lenient, self._root_path
+                method, path, scope["query_string"], headers, body, self._lenient, self._root_path, self._note
             )
             request_id = request.request_id
             request.binding = "http"

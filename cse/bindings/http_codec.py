@@ -20,6 +20,7 @@ from cse.bindings.media import (
     parse_content_type,
     unsupported,
 )
+from cse.bindings.primitive_codec import Note, silent
 from cse.bindings.query_codec import apply_query, split_query
 from cse.onem2m.errors import BadRequest, CseError, OperationNotAllowed
 from cse.onem2m.primitives import Operation, Request, Response
@@ -62,6 +63,7 @@ def decode_request(
     *,
     lenient: bool,
     root_path: str = "",
+    note: Note = silent,
 ) -> Request:
     """The request primitive of an HTTP request (TS-0009 clause 6.2, 6.4, 6.5).
 
@@ -73,15 +75,23 @@ def decode_request(
         body: the whole body.
         lenient: dialect tolerance is on.
         root_path: a path prefix that is no part of ``to``, e.g. "/onem2m".
+        note: told of each dialect.
 
     Raises:
         CseError: the request is not well formed. ``request_id`` is set when X-M2M-RI could be read.
     """
-    return decode_message(method, path, query_string, headers, body, lenient, root_path)[0]
+    return decode_message(method, path, query_string, headers, body, lenient, root_path, note)[0]
 
 
 def decode_message(
-    method: str, path: bytes, query_string: bytes, headers: Headers, body: bytes, lenient: bool, root_path: str
+    method: str,
+    path: bytes,
+    query_string: bytes,
+    headers: Headers,
+    body: bytes,
+    lenient: bool,
+    root_path: str,
+    note: Note = silent,
 ) -> tuple[Request, str]:
     """The request primitive of an HTTP request, and the media type its answer must have.
 
@@ -108,13 +118,15 @@ def decode_message(
         content_type = fields.pop(b"content-type", "")
         accept = fields.pop(b"accept", "")
         if content_type or body:
-            _set_content(request, content_type, body, lenient)
+            _set_content(request, content_type, body, lenient, note)
         if query_string:
-            apply_query(split_query(field_text(query_string, "the query")), request, lenient=lenient)
+            apply_query(split_query(field_text(query_string, "the query")), request, lenient=lenient, note=note)
         for name, value in fields.items():
             if name in REQUEST_FIELDS:
                 field, read = REQUEST_FIELDS[name]
                 setattr(request, field, read(name, value))
+        if request.release is None and lenient:
+            note("no rvi")
         return request, _answer_type(accept, content_type)
     except CseError as error:
         error.request_id = readable_request_id(headers)
@@ -170,7 +182,7 @@ def _decode_path(path: bytes, root_path: str) -> str:
     return to
 
 
-def _set_content(request: Request, content_type: str, body: bytes, lenient: bool) -> None:
+def _set_content(request: Request, content_type: str, body: bytes, lenient: bool, note: Note) -> None:
     kind = parse_content_type(content_type)
     if kind.resource_type is not None:
         request.resource_type = kind.resource_type
@@ -183,6 +195,7 @@ def _set_content(request: Request, content_type: str, body: bytes, lenient: bool
         if content_type or not lenient:
             raise unsupported(kind.media_type)
         serialisation = "json"
+        note("body without Content-Type")
     if not body:
         return
     content = load_body(serialisation, body)

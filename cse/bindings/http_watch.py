@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from cse.bindings.http_codec import decode_message, encode_error, encode_response
+from cse.bindings.primitive_codec import Note, silent
 from cse.onem2m.errors import BadRequest, CseError
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.serialisation import dump_json
@@ -50,6 +51,7 @@ class Watches:
         release: the release to speak when a request names none.
         lenient: dialect tolerance is on.
         keep_alive_s: pause between comments.
+        note: told of each dialect.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Watches:
         release: str,
         lenient: bool,
         keep_alive_s: float = _KEEP_ALIVE_S,
+        note: Note = silent,
     ) -> None:
         self._serve = serve
         self._watched = watched
         self._is_here = is_here
         self._release = release.encode()
         self._lenient = lenient
+        self._note = note
         self._keep_alive_s = keep_alive_s
         self._streams: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._count = 0
@@ -179,7 +183,9 @@ class Watches:
         if b"x-m2m-rvi" not in names:
             headers.append((b"x-m2m-rvi", self._release))
         headers = [field for field in headers if field[0] != b"accept"]
-        request, _ = decode_message("GET", scope["raw_path"], b"&".join(query), headers, b"", self._lenient, root_path)
+        request, _ = decode_message(
+            "GET", scope["raw_path"], b"&".join(query), headers, b"", self._lenient, root_path, self._note
+        )
         if any(
             given is not None
             for given in (request.filter, request.attribute_list, request.result_content, request.response_type)

@@ -25,7 +25,7 @@ _OPERATIONS = {int(operation): operation for operation in Operation}
 _MATCHES = {"c.": "catr", "p.": "patr"}
 
 
-def _silent(_dialect: str) -> None:
+def silent(_dialect: str) -> None:
     """Forget a dialect."""
 
 
@@ -182,7 +182,7 @@ _FILTER: dict[str, _Reader] = {
 }
 
 
-def unwrap(value: Any, member: str, *, lenient: bool, note: Note = _silent) -> tuple[Any, bool]:
+def unwrap(value: Any, member: str, *, lenient: bool, note: Note = silent) -> tuple[Any, bool]:
     """A primitive without the wrapper object some senders put around it, and whether it had one.
 
     Args:
@@ -242,7 +242,7 @@ def find_request_id(body: bytes) -> str:
         return ""
 
 
-def decode_request(value: Any, *, lenient: bool, note: Note = _silent) -> Request:
+def decode_request(value: Any, *, lenient: bool, note: Note = silent) -> Request:
     """The request in a bare map of short names (no ``m2m:rqp`` around it: see ``unwrap``).
 
     Args:
@@ -373,7 +373,7 @@ def encode_request(request: Request) -> dict[str, Any]:
     return value
 
 
-def decode_response(value: Any, *, lenient: bool = True, note: Note = _silent) -> Response:
+def decode_response(value: Any, *, lenient: bool = True, note: Note = silent) -> Response:
     """The response in a bare map of short names (no ``m2m:rsp`` around it: see ``unwrap``).
 
     A status code this CSE does not know becomes the general one of its class.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from cse.bindings.primitive_codec import Note, silent
 from cse.onem2m.errors import BadRequest
 from cse.onem2m.primitives import Request
 
@@ -102,7 +103,7 @@ def _unquote(text: str) -> str:
     return text
 
 
-def apply_query(pairs: Iterable[tuple[str, str]], request: Request, *, lenient: bool) -> None:
+def apply_query(pairs: Iterable[tuple[str, str]], request: Request, *, lenient: bool, note: Note = silent) -> None:
     """Set the request parameters and the filter of a request from name=value pairs.
 
     Args:
@@ -110,6 +111,7 @@ def apply_query(pairs: Iterable[tuple[str, str]], request: Request, *, lenient: 
             repeated, or joined by '+'.
         request: is changed: its fields, and ``filter`` (which stays as it is when no filter tag comes).
         lenient: booleans may be written 1 and 0.
+        note: told of each dialect.
 
     Raises:
         BadRequest: a value of the wrong kind, a parameter twice that may stand once, or no name before '='.
@@ -119,9 +121,9 @@ def apply_query(pairs: Iterable[tuple[str, str]], request: Request, *, lenient: 
         if name in _PARAMETERS:
             field, kind = _PARAMETERS[name]
             known = getattr(request, field)
-            setattr(request, field, _combined(name, kind, known, value, lenient))
+            setattr(request, field, _combined(name, kind, known, value, lenient, note))
         elif name in _FILTER:
-            criteria[name] = _combined(name, _FILTER[name], criteria.get(name), value, lenient)
+            criteria[name] = _combined(name, _FILTER[name], criteria.get(name), value, lenient, note)
         else:
             tag = _MATCHES.get(name[:2], "atr")
             attribute = name if tag == "atr" else name[2:]
@@ -132,56 +134,60 @@ def apply_query(pairs: Iterable[tuple[str, str]], request: Request, *, lenient: 
         request.filter = criteria
 
 
-def _combined(name: str, kind: int, known: Any, value: str, lenient: bool) -> Any:
+def _combined(name: str, kind: int, known: Any, value: str, lenient: bool, note: Note) -> Any:
     """The value of a parameter after one more pair of it."""
     if kind in _LISTS:
-        return (known or []) + _READERS[kind](name, value, lenient)
+        return (known or []) + _READERS[kind](name, value, lenient, note)
     if known is not None:
         raise BadRequest(f"the parameter '{name}' stands twice: send it once")
-    return _READERS[kind](name, value, lenient)
+    return _READERS[kind](name, value, lenient, note)
 
 
-def _integer(name: str, value: str, lenient: bool) -> int:
+def _integer(name: str, value: str, lenient: bool, note: Note) -> int:
     if not _INTEGER.fullmatch(value):
         raise BadRequest(f"the parameter '{name}' is {value!r}: send a decimal integer, e.g. {name}=1")
     return int(value)
 
 
-def _boolean(name: str, value: str, lenient: bool) -> bool:
-    known = (_LENIENT_BOOLEANS if lenient else _BOOLEANS).get(value.lower() if lenient else value)
+def _boolean(name: str, value: str, lenient: bool, note: Note) -> bool:
+    known = _BOOLEANS.get(value)
+    if known is None and lenient:
+        known = _LENIENT_BOOLEANS.get(value.lower())
+        if known is not None:
+            note("boolean of the query in another form")
     if known is None:
         raise BadRequest(f"the parameter '{name}' is {value!r}: send true or false")
     return known
 
 
-def _text(name: str, value: str, lenient: bool) -> str:
+def _text(name: str, value: str, lenient: bool, note: Note) -> str:
     if not value:
         raise BadRequest(f"the parameter '{name}' has no value: send {name}=<value>, or leave it out")
     return value
 
 
-def _time(name: str, value: str, lenient: bool) -> str | int:
+def _time(name: str, value: str, lenient: bool, note: Note) -> str | int:
     # An absRelTimestamp of digits alone is a number of milliseconds from reception.
-    return int(value) if _INTEGER.fullmatch(value) else _text(name, value, lenient)
+    return int(value) if _INTEGER.fullmatch(value) else _text(name, value, lenient, note)
 
 
-def _integers(name: str, value: str, lenient: bool) -> list[int]:
-    return [_integer(name, entry, lenient) for entry in value.replace(" ", "+").split("+")]
+def _integers(name: str, value: str, lenient: bool, note: Note) -> list[int]:
+    return [_integer(name, entry, lenient, note) for entry in value.replace(" ", "+").split("+")]
 
 
-def _words(name: str, value: str, lenient: bool) -> list[str]:
-    return [_text(name, entry, lenient) for entry in value.split("+")]
+def _words(name: str, value: str, lenient: bool, note: Note) -> list[str]:
+    return [_text(name, entry, lenient, note) for entry in value.split("+")]
 
 
-def _media(name: str, value: str, lenient: bool) -> list[str]:
-    return [_text(name, entry, lenient) for entry in _NEXT_MEDIA_TYPE.split(value)]
+def _media(name: str, value: str, lenient: bool, note: Note) -> list[str]:
+    return [_text(name, entry, lenient, note) for entry in _NEXT_MEDIA_TYPE.split(value)]
 
 
-def _texts(name: str, value: str, lenient: bool) -> list[str]:
-    return [_text(name, value, lenient)]
+def _texts(name: str, value: str, lenient: bool, note: Note) -> list[str]:
+    return [_text(name, value, lenient, note)]
 
 
-_READERS: dict[int, Callable[[str, str, bool], Any]] = {
+_READERS: dict[int, Callable[[str, str, bool, Note], Any]] = {
     _INTEGER_KIND: _integer,
     _BOOLEAN: _boolean,
     _TEXT: _text,

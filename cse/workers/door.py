@@ -15,7 +15,19 @@ from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
-from cse.workers.frames import CANCEL, MESSAGE, REQUEST, UPGRADE, WATCH, Frame, Frames, answer_frame, pack, request_of
+from cse.workers.frames import (
+    CANCEL,
+    MESSAGE,
+    NOTE,
+    REQUEST,
+    UPGRADE,
+    WATCH,
+    Frame,
+    Frames,
+    answer_frame,
+    pack,
+    request_of,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +41,9 @@ class House(Protocol):
 
     async def enter(self, request: Request) -> Response:
         """Serve a request that came in over a binding."""
+
+    def note(self, dialect: str) -> None:
+        """Count a dialect that a codec mended."""
 
     def accept(self, upgrade: Upgrade) -> asyncio.Protocol:
         """Take over a connection that asks for a WebSocket."""
@@ -110,6 +125,8 @@ class Visitor(asyncio.Protocol):
                 waiting = self._serving.get(frame[1])
                 if waiting is not None:
                     waiting.cancel()
+            elif kind == NOTE:
+                self._door.house.note(frame[1])
             elif kind == UPGRADE:
                 self._upgrade(frame)
                 return

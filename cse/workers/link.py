@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.primitives import Request, Response
-from cse.workers.frames import ANSWER, CANCEL, UPGRADE, WATCH, Frames, Piped, pack, request_frame, response_of
+from cse.workers.frames import ANSWER, CANCEL, NOTE, UPGRADE, WATCH, Frames, Piped, pack, request_frame, response_of
 
 
 class LinkLost(Exception):
@@ -81,6 +81,11 @@ class Link(asyncio.Protocol):
             raise
         finally:
             del self._waiting[number]
+
+    def note(self, dialect: str) -> None:
+        """Tell the leader of a dialect that was mended here."""
+        if not self._transport.is_closing():
+            self._transport.write(pack((NOTE, dialect)))
 
     def close(self) -> None:
         """Close the connection."""

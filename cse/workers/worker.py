@@ -176,6 +176,7 @@ class Worker:
             watches=_FrontWatches(self),
             authenticate=security.authenticate,
             read_certificate=security.entity_of_certificate if config.tls_ca else None,
+            note=self._note,
         )
 
     async def _serve(self, request: Request) -> Response:
@@ -200,6 +201,13 @@ class Worker:
                 return error_response(request, Status.INTERNAL_SERVER_ERROR, words)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), remaining_s)
+
+    def _note(self, dialect: str) -> None:
+        """Count a dialect with whoever leads."""
+        if self._cse is not None:
+            self._cse.note(dialect)
+        elif self._link is not None:
+            self._link.note(dialect)
 
     def _accept(self, upgrade: Upgrade) -> asyncio.Protocol:
         return self._cse.accept(upgrade) if self._cse is not None else ForwardedWebSocket(self._path, upgrade)
