@@ -15,6 +15,7 @@ from onemec import (
     device_command,
     devices_command,
     explain_command,
+    export_command,
     handover_command,
     mep_command,
     resources_command,
@@ -44,6 +45,9 @@ for _command in resources_command.COMMANDS:
 app.command("deliveries", rich_help_panel="Look inside")(deliveries_command.deliveries)
 app.command("explain", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
     explain_command.explain
+)
+app.command("export", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
+    export_command.export
 )
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 

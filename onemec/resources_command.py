@@ -57,7 +57,7 @@ URL, CSE_ID, ADMIN = "http://127.0.0.1:8080", "/id-in", "CAdmin"
 
 
 @dataclass(frozen=True, slots=True)
-class _At:
+class At:
     """Where requests go, and as whom."""
 
     url: str
@@ -66,6 +66,7 @@ class _At:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
+        """A client there, as that originator."""
         from cse.client import Client
 
         async with Client(self.url, cse_id=self.cse_id, originator=self.originator) as client:
@@ -91,7 +92,7 @@ def get(
     async def work(client: Client) -> None:
         _show(await client.retrieve(to, rcn=rcn, attributes=attributes), json)
 
-    _run(_At(cse, cse_id, originator), work)
+    run_at(At(cse, cse_id, originator), work)
 
 
 def post(
@@ -119,7 +120,7 @@ def post(
     if kind is None and len(given) != 1:
         fail("give the content as one word, or - for lines from the standard input, or --type", USAGE)
     if kind is None and given == ["-"]:
-        _run(_At(cse, cse_id, originator), lambda client: _post_lines(client, to))
+        run_at(At(cse, cse_id, originator), lambda client: _post_lines(client, to))
         return
     target = None if kind is None else type_of(kind)
 
@@ -134,7 +135,7 @@ def post(
             created = await client.create(to, number, {root: attributes})
         _show(created, json)
 
-    _run(_At(cse, cse_id, originator), work)
+    run_at(At(cse, cse_id, originator), work)
 
 
 def put(
@@ -154,7 +155,7 @@ def put(
     async def work(client: Client) -> None:
         _show(await client.change(to, attributes), json)
 
-    _run(_At(cse, cse_id, originator), work)
+    run_at(At(cse, cse_id, originator), work)
 
 
 def delete(
@@ -174,7 +175,7 @@ def delete(
     async def work(client: Client) -> None:
         await client.delete(to)
 
-    _run(_At(cse, cse_id, originator), work)
+    run_at(At(cse, cse_id, originator), work)
 
 
 def discover(
@@ -197,7 +198,7 @@ def discover(
         found = await client.discover(root, types=numbers, labels=labels, limit=limit)
         print(_as_json(found) if json else "\n".join(found), end="\n" if json or found else "")
 
-    _run(_At(cse, cse_id, originator), work)
+    run_at(At(cse, cse_id, originator), work)
 
 
 def watch(
@@ -214,7 +215,7 @@ def watch(
 
     Example: onemec watch -/lamp/data
     """
-    at = _At(cse, cse_id, originator)
+    at = At(cse, cse_id, originator)
 
     async def over_http() -> None:
         from cse.client.watching import watch as watched
@@ -229,14 +230,16 @@ def watch(
     if at.url.startswith(("http://", "https://")):
         _guarded(over_http)
     else:
-        _run(at, subscribed)
+        run_at(at, subscribed)
 
 
 COMMANDS = (get, post, put, delete, discover, watch)
 _AE = 2
 
 
-def _run(at: _At, work: Callable[[Client], Awaitable[None]]) -> None:
+def run_at(at: At, work: Callable[[Client], Awaitable[None]]) -> None:
+    """Run work with a client; what goes wrong is one line: exit code 1 for the CSE's no, 3 when nobody answers."""
+
     async def main() -> None:
         async with at.client() as client:
             await work(client)
@@ -245,7 +248,6 @@ def _run(at: _At, work: Callable[[Client], Awaitable[None]]) -> None:
 
 
 def _guarded(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run it; what goes wrong is said in one line: exit code 1 for the CSE's no, 3 when nobody answers."""
     from cse.client import RequestFailed, Unreachable
     from cse.onem2m.errors import CseError
 

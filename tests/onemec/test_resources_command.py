@@ -1,5 +1,6 @@
 """`onemec get | post | put | delete | discover | watch` against a running CSE, as typed at a shell."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -138,3 +139,29 @@ def test_explain_names_what_decides_for_a_denial_and_for_a_grant(urls: dict[str,
     unknown = at(urls["http"], "explain", "CViewer", "PAINT", "-/lamp/seen")
     assert unknown.returncode == 1
     assert "send one of CREATE" in unknown.stderr
+
+
+def test_export_gives_every_value_below_a_resource_in_order(urls: dict[str, str], tmp_path: Path) -> None:
+    assert at(urls["http"], "post", "-", "-t", "AE", "-n", "site", "api=Ns", "--as", "Csite").returncode == 0
+    for room in ("a", "b"):
+        assert at(urls["http"], "post", "-/site", "-t", "cnt", "-n", room, "--as", "Csite").returncode == 0
+    lines = "".join(f"{number}\n" for number in range(1100))
+    assert at(urls["http"], "post", "-/site/a", "-", stdin=lines).returncode == 0
+    assert at(urls["http"], "post", "-/site/b", '{"on": true, "why": "a, \\"b\\""}').returncode == 0
+
+    done = at(urls["http"], "export", "-/site")
+    assert done.returncode == 0, done.stderr
+    assert "1101 values exported" in done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [row["content"] for row in rows[:-1]] == [str(number) for number in range(1100)]
+    assert json.loads(rows[-1]["content"]) == {"on": True, "why": 'a, "b"'}
+    assert rows[-1]["container"] == "cse-in/site/b"
+
+    target = tmp_path / "b.ndjson"
+    assert at(urls["coap"], "export", "-/site/b", "-f", "ndjson", "-o", str(target)).returncode == 0
+    (row,) = [json.loads(line) for line in target.read_text().splitlines()]
+    assert row["content"] == {"on": True, "why": 'a, "b"'}
+    later = at(urls["http"], "export", "-/site", "--since", rows[-1]["time"])
+    assert len(later.stdout.splitlines()) == 2
+    refused = at(urls["http"], "export", "-/nope", "-o", str(tmp_path / "nope.csv"))
+    assert (refused.returncode, sorted(path.name for path in tmp_path.iterdir())) == (1, ["b.ndjson"])
