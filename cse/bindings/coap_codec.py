@@ -204,6 +204,11 @@ def _check_other(number: int, value: bytes, style: ReplyStyle) -> None:
     elif number in (PROXY_URI, PROXY_SCHEME):
         raise BadOption("this is no proxy: send Uri-Path options, without Proxy-Uri and Proxy-Scheme", _NO_PROXY)
     elif number & 1 and number not in _UNDERSTOOD and number not in ONLY_IN_RESPONSES[style.numbers.name]:
+        if number in _ONLY_OLD:
+            raise BadOption(
+                f"the option {number} is of older releases: send the originator in option {NEW_NUMBERS.fr} and the "
+                f"request identifier in option {NEW_NUMBERS.rqi}"
+            )
         raise BadOption(f"the critical option {number} is unknown here: leave it out")
 
 

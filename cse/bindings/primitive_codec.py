@@ -287,7 +287,7 @@ def _decode_request(value: Any, lenient: bool, note: Note) -> Request:
         elif name not in ("op", "to", "rqi"):
             _decode_structured(request, name, given, lenient, note)
     _separate_attribute_list(request, lenient, note)
-    if request.release is None:
+    if lenient and request.release is None:
         note("no rvi")
     return request
 
