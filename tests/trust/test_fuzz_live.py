@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import re
@@ -17,10 +18,14 @@ from functools import cache
 from pathlib import Path
 
 import aiohttp
+import cbor2
 import paho.mqtt.client as paho
 import psutil
 import pytest
 
+from cse.bindings import coap_message
+from cse.bindings.coap_codes import NEW_NUMBERS, OLD_NUMBERS
+from cse.bindings.coap_message import Message, uint
 from fuzz.seeds import seeds
 from tests.brokers import free_port
 from tests.onemec.processes import Command, running
@@ -33,8 +38,10 @@ _HTTP_ONLY = [
     b"X-M2M-RI: 2\r\n",
     b"X-Long: " + b"x" * 20_000,
 ]
+#: where the answers of HTTP say what became of a request
+_RSC_FIELD = re.compile(rb"^X-M2M-RSC: *([0-9]+)\r$", re.IGNORECASE | re.MULTILINE)
 #: what says that something inside broke
-_BROKEN = re.compile(rb'"rsc":\s*5000|X-M2M-RSC: 5000', re.IGNORECASE)
+_BROKEN = 5000
 
 
 def bent(chance: random.Random, found: list[bytes]) -> bytes:
@@ -54,6 +61,35 @@ def bent(chance: random.Random, found: list[bytes]) -> bytes:
             case _:
                 del data[at:]
     return bytes(data)
+
+
+def codes(binding: str, answer: bytes) -> list[int]:
+    """The response status codes in what came back; an answer that cannot be read is a failure of its own."""
+    if binding == "http":
+        return [int(found) for found in _RSC_FIELD.findall(answer)]
+    if binding == "coap":
+        message = coap_message.decode(answer)
+        values = [message.option(NEW_NUMBERS.rsc), message.option(OLD_NUMBERS.rsc)]
+        return [int.from_bytes(value, "big") for value in values if value is not None]
+    primitive = cbor2.loads(answer) if binding.endswith("cbor") else json.loads(answer)
+    inside = primitive.get("m2m:rsp", primitive)
+    return [] if "op" in inside else [inside["rsc"]]  # what the CSE itself asks over a WebSocket is no answer
+
+
+@pytest.mark.parametrize(
+    ("binding", "answer"),
+    [
+        ("http", b"HTTP/1.1 500 x\r\nx-m2m-rsc: 5000\r\nContent-Length: 0\r\n\r\n"),
+        ("coap", coap_message.encode(Message(coap_message.code("5.00"), options=[(307, uint(5000))]))),
+        ("coap", coap_message.encode(Message(coap_message.code("5.00"), options=[(265, uint(5000))]))),
+        ("mqtt", b'{"rsc": 5000, "rqi": "1"}'),
+        ("mqtt cbor", cbor2.dumps({"rsc": 5000, "rqi": "1"})),
+        ("websocket", b'{"m2m:rsp": {"rsc": 5000}}'),
+        ("websocket cbor", cbor2.dumps({"m2m:rsp": {"rsc": 5000}})),
+    ],
+)
+def test_an_answer_that_says_5000_is_seen(binding: str, answer: bytes) -> None:
+    assert codes(binding, answer) == [_BROKEN]
 
 
 @pytest.fixture
@@ -115,34 +151,37 @@ async def over_coap(port: int, chance: random.Random) -> list[bytes]:
     return answers
 
 
-async def over_mqtt(url: str, cse_id: str, chance: random.Random) -> list[bytes]:
-    """Send to MQTT; what came back on any topic of responses."""
-    answers: list[bytes] = []
+async def over_mqtt(url: str, cse_id: str, chance: random.Random) -> tuple[list[bytes], list[bytes]]:
+    """Send to MQTT; what came back on any topic of responses, in JSON and in CBOR."""
+    answers: dict[str, list[bytes]] = {"json": [], "cbor": []}
     loop = asyncio.get_running_loop()
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-    client.on_message = lambda _c, _u, message: answers.append(message.payload)
+    client.on_message = lambda _c, _u, message: answers[message.topic.rpartition("/")[2]].append(message.payload)
     subscribed = asyncio.Event()
     client.on_subscribe = lambda *_: loop.call_soon_threadsafe(subscribed.set)
     host, _, port = url.removeprefix("mqtt://").rpartition(":")
     client.connect(host, int(port))
     client.loop_start()
     try:
-        client.subscribe(f"/oneM2M/+/+/{cse_id[1:]}/#", 1)
+        for form in answers:
+            client.subscribe([(f"/oneM2M/{kind}/+/{cse_id[1:]}/{form}", 1) for kind in ("resp", "reg_resp")])
         await asyncio.wait_for(subscribed.wait(), 15)
         for number in range(MESSAGES):
             _, _, payload = bent(chance, seeds_of("mqtt_message")).partition(b"\n")
             kind, form = (
-                chance.choice(("req", "req", "reg_req", "resp")),
+                chance.choice(("req", "req", "reg_req")),
                 chance.choice(("json", "json", "cbor", "xml")),
             )
             client.publish(f"/oneM2M/{kind}/Cae/{cse_id[1:]}/{form}", payload, 1)
+            if number % 10 == 0:  # what this CSE takes for answers to its own requests
+                client.publish(f"/oneM2M/resp/{cse_id[1:]}/Cae/{form}", payload, 1)
             if number % 20 == 0:
                 await asyncio.sleep(0.02)
         await asyncio.sleep(1)
     finally:
         client.disconnect()
         client.loop_stop()
-    return [answer for answer in answers if b'"rsc"' in answer]
+    return answers["json"], answers["cbor"]
 
 
 _HANDSHAKE = (
@@ -151,22 +190,33 @@ _HANDSHAKE = (
 )
 
 
-async def over_websocket(port: int, chance: random.Random) -> list[bytes]:
-    """Send over WebSocket, messages and now and then a broken frame; what came back."""
-    answers: list[bytes] = []
-    sent = 0
+async def over_websocket(port: int, chance: random.Random) -> tuple[list[bytes], list[bytes]]:
+    """Send over WebSocket, messages and now and then a broken frame; what came back, in JSON and in CBOR."""
+    answers: tuple[list[bytes], list[bytes]] = ([], [])
+    found = seeds_of("websocket_message")
+    # the first byte of a sample says whether its frame is one of text
+    texts, binaries = ([data[1:] for data in found if bool(data[0] & 128) is text] for text in (True, False))
+    sent = connections = 0
     async with aiohttp.ClientSession(headers={"X-M2M-Origin": "CAdmin"}) as session:
         while sent < MESSAGES:
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-                socket = await session.ws_connect(f"ws://127.0.0.1:{port}/", protocols=["oneM2M.json"])
-                while sent < MESSAGES and not socket.closed:
+                connections += 1
+                form = "cbor" if connections % 3 == 0 else "json"
+                socket = await session.ws_connect(f"ws://127.0.0.1:{port}/", protocols=[f"oneM2M.{form}"])
+                for _ in range(40):
+                    if sent >= MESSAGES or socket.closed:
+                        break
                     sent += 1
-                    data = bent(chance, seeds_of("websocket_message"))[1:]
-                    await socket.send_str(data.decode("utf-8", "replace"))
+                    if form == "cbor":
+                        await socket.send_bytes(bent(chance, binaries))
+                    else:
+                        await socket.send_str(bent(chance, texts).decode("utf-8", "replace"))
                     with contextlib.suppress(TimeoutError):
                         message = await socket.receive(timeout=0.02)
                         if isinstance(message.data, str):
-                            answers.append(message.data.encode())
+                            answers[0].append(message.data.encode())
+                        elif isinstance(message.data, bytes):
+                            answers[1].append(message.data)
                 await socket.close()
     for _ in range(MESSAGES // 50):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -212,7 +262,7 @@ async def test_a_running_cse_withstands_bent_messages_on_all_bindings(
     process = psutil.Process(command.process.pid)
     stop = asyncio.Event()
     probing = asyncio.create_task(probe(http, stop))
-    answers = await asyncio.gather(
+    http_answers, coap_answers, mqtt_answers, websocket_answers = await asyncio.gather(
         over_http(http, random.Random(seed)),
         over_coap(coap, random.Random(seed + 1)),
         over_mqtt(broker, cse_id, random.Random(seed + 2)),
@@ -220,11 +270,22 @@ async def test_a_running_cse_withstands_bent_messages_on_all_bindings(
     )
     stop.set()
     took = await probing
-    print(f"answers {[len(one) for one in answers]}; {len(took)} probes, worst {max(took) * 1000:.0f} ms")
+    answers = {
+        "http": http_answers,
+        "coap": coap_answers,
+        "mqtt": mqtt_answers[0],
+        "mqtt cbor": mqtt_answers[1],
+        "websocket": websocket_answers[0],
+        "websocket cbor": websocket_answers[1],
+    }
+    read = {binding: [codes(binding, answer) for answer in came] for binding, came in answers.items()}
+    counts = {binding: (len(found), sum(map(bool, found))) for binding, found in read.items()}
+    print(f"answers, and those with a code: {counts}; {len(took)} probes, worst {max(took) * 1000:.0f} ms")
     assert command.process.poll() is None
     assert process.is_running()
     assert "Traceback" not in command.err, (seed, command.err[-4000:])
-    assert all(len(one) > MESSAGES // 20 for one in answers)
-    for one in answers:
-        for answer in one:
-            assert not _BROKEN.search(answer), (seed, answer)
+    for binding, (_, with_code) in counts.items():
+        assert with_code > (MESSAGES // 200 if binding.endswith("cbor") else MESSAGES // 20), counts
+    for binding, found in read.items():
+        for answer, given in zip(answers[binding], found, strict=True):
+            assert _BROKEN not in given, (seed, binding, answer)
