@@ -28,7 +28,7 @@ def delete(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     request, resource = ctx.request, target.resource
     resource_type = ctx.registry[resource.ty]
     if resource.ty == CSE_BASE or not resource_type.deletable:
-        raise OperationNotAllowed(f"a {resource_type.long_name} cannot be deleted by request")
+        raise OperationNotAllowed(f"a {resource_type.long_name} cannot be deleted by request: send no DELETE for it")
     rcn = effective(Operation.DELETE, request.result_content, discovery=False)
     if not access_control.decide(ctx, resource, Privilege.DELETE, ctx.originator):
         raise OriginatorHasNoPrivilege(

@@ -45,7 +45,9 @@ def next_hop(ctx: Asking, address: Address) -> Resource:
             if resource.attributes["csi"].startswith(address.sp_id + "/"):
                 return resource
         raise NotFound(f"no route to service provider {address.sp_id!r}: its IN-CSE is not registered here")
-    raise NotFound(f"no route to CSE {absolute!r}: it is not registered here")
+    raise NotFound(
+        f"no route to CSE {absolute!r}: it is not registered here: register it first, or address a resource of this CSE"
+    )
 
 
 def forward(ctx: Asking, address: Address) -> Generator[Send, Response | None, Response]:

@@ -95,7 +95,7 @@ def find(cse: HostingCse, segments: tuple[str, ...], env: Env) -> Target:
             return Target(resource, virtual, tail)
         child = store.child(resource.ri, name)
         if child is None:
-            raise NotFound(f"{resource.path!r} has no child {name!r}")
+            raise NotFound(f"{resource.path!r} has no child {name!r}: ask with rcn=6 for those it has")
         resource = child
     if not is_alive(resource, env):
         raise NotFound(f"{resource.path!r} has expired")

@@ -23,7 +23,9 @@ class ContentInstanceHooks(Hooks):
         size = content_size(attributes["con"])
         largest = parent.attributes.get("mbs")
         if largest is not None and size > largest:
-            raise NotAcceptable(f"the content has {size} bytes, more than the {largest} of mbs of {parent.path!r}")
+            raise NotAcceptable(
+                f"the content has {size} bytes, more than the {largest} of mbs of {parent.path!r}: send less"
+            )
         attributes["cs"] = size
         oldest_s = parent.attributes.get("mia")
         if oldest_s is not None:

@@ -181,7 +181,7 @@ def _fits(ctx: Context, attributes: dict[str, Any], member: str) -> bool:
     virtual = last if base and last in ("la", "ol", "fopt") else ""
     resource = ctx.local(base if virtual else member)
     if resource is None:
-        raise NotFound(f"group member {member!r} does not exist")
+        raise NotFound(f"group member {member!r} does not exist: create it first, or leave it out")
     if not ctx.allowed(resource, Privilege.RETRIEVE):
         raise ReceiverHasNoPrivilege(f"originator {ctx.originator!r} may not RETRIEVE the group member {member!r}")
     number = _VIRTUAL_TYPES.get(virtual) or (resource.attributes.get("mt", _MIXED) if virtual else resource.ty)

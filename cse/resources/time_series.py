@@ -145,7 +145,9 @@ class TimeSeriesInstanceHooks(Hooks):
         size = content_size(attributes["con"])
         largest = parent.attributes.get("mbs")
         if largest is not None and size > largest:
-            raise NotAcceptable(f"the content has {size} bytes, more than the {largest} of mbs of {parent.path!r}")
+            raise NotAcceptable(
+                f"the content has {size} bytes, more than the {largest} of mbs of {parent.path!r}: send less"
+            )
         attributes["cs"] = size
         generated_s = absolute_time(attributes["dgt"], ctx.env.now)
         # Data mostly comes in order: only what is not later than all before needs a search.

@@ -27,7 +27,7 @@ class Answer:
     """What came back.
 
     Attributes:
-        rsc: response status code.
+        rsc: response status code; of a WebSocket that was closed instead, the code of that below zero.
         content: of the primitive.
         raw: the whole primitive (MQTT, WebSocket), {} otherwise.
     """
@@ -144,8 +144,10 @@ async def over_websocket(cse: Cse, primitive: Any, *, originator: str = "", body
         aiohttp.ClientSession() as session,
         session.ws_connect(cse.addresses()["ws"], protocols=("oneM2M.json",), headers=headers) as socket,
     ):
-        await socket.send_str(body.decode("utf-8", "surrogateescape") if body else json.dumps(primitive))
+        await socket.send_frame(body or json.dumps(primitive).encode(), aiohttp.WSMsgType.TEXT)
         message = await socket.receive(timeout=_PATIENCE_S)
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            return Answer(-int(message.data))
         assert message.type is aiohttp.WSMsgType.TEXT, message
         return _answer(json.loads(message.data))
 
