@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from cse.app import Cse
-from cse.bindings.http import HttpServer
+from cse.bindings.http import HttpLimits, HttpServer
+from cse.bindings.http_connections import ConnectionGuard
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import WebSocketLimits
 from cse.config import CseConfig
@@ -282,6 +283,31 @@ async def test_handshakes(headers: dict[str, str], drop: str, status: int) -> No
     async with running(cors_origins=("https://app.example",)) as cse:
         got = await handshake_status(cse, headers, drop)
         assert got == status or (status == 426 and got in (400, 426))
+
+
+async def test_websockets_count_as_connections_for_as_long_as_they_are_open() -> None:
+    async with running() as cse, contextlib.AsyncExitStack() as stack:
+        server = cse._http
+        assert server is not None
+        server._guard.limits = HttpLimits(connections=2)
+        first = await stack.enter_async_context(connected(cse, "CAdmin"))
+        second = await stack.enter_async_context(connected(cse, "CAdmin"))
+        assert await handshake_status(cse, {}) == 503  # none of them only waits: nobody is let go for a new one
+        assert (await second.ask(2, "cse-in", "CAdmin"))["rsc"] == 2000
+        await first.socket.close()
+        async with asyncio.timeout(15):
+            while await handshake_status(cse, {}) != 101:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.01)
+
+
+def test_one_address_has_few_connections_but_for_this_machine() -> None:
+    guard = ConnectionGuard(HttpLimits(connections_per_address=2))
+    sockets: list[Any] = [object() for _ in range(7)]
+    assert [guard.admit(one, "192.0.2.1") for one in sockets[:3]] == [True, True, False]
+    assert guard.admit(sockets[3], "192.0.2.2")
+    guard.release(sockets[0], "192.0.2.1")
+    assert guard.admit(sockets[2], "192.0.2.1")
+    assert [guard.admit(one, "127.0.0.1") for one in sockets[4:]] == [True, True, True]
 
 
 async def test_without_websocket_a_handshake_is_an_http_request() -> None:
