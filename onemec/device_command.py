@@ -231,7 +231,7 @@ def paste_lines(credential: Credential, token: str, places: Places) -> dict[str,
             f"-H 'Content-Type: application/json;ty=2' -d {shlex.quote(body)}"
         ),
         "mosquitto_rr: registers it": (
-            f"mosquitto_rr -h {host} -p {port}{tls} -u {user} -P {token} -q 1 "
+            f"mosquitto_rr -V 311 -h {host} -p {port}{tls} -u {user} -P {token} -q 1 "
             f"-t /oneM2M/reg_req/{user}/{cse}/json -e /oneM2M/reg_resp/{user}/{cse}/json -m {shlex.quote(primitive)}"
         ),
         "coap-client (Debian: coap-client-openssl): reads the CSE": (
