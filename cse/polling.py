@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,10 +26,14 @@ CHANNEL_ITSELF = "pcu"
 #: requests that wait in one channel to be fetched (beyond, new ones are refused), and that were fetched, not answered
 #: (beyond, the oldest are given up)
 MOST_WAITING = 100
-#: polls held at a time over all channels; beyond, the one held longest ends
+#: polls held at a time for one channel, and over all channels; beyond, the one held longest ends
+MOST_POLLS = 4
 MOST_HELD = 500
 #: how long after a deletion the polls of deleted channels end, in seconds
 _SWEEP_S = 0.2
+
+
+_Turn = asyncio.Future[Response | None]
 
 
 class ChannelFull(Unreachable):
@@ -55,8 +59,10 @@ class PollingChannels:
 
     def __init__(self) -> None:
         self._channels: dict[str, _Channel] = {}
-        #: the poll of each channel, the one held longest first; its result ends it, None sends it to the queue
-        self._polls: OrderedDict[str, asyncio.Future[Response | None]] = OrderedDict()
+        #: the polls of each channel in their order; a result ends one, None sends it to the queue
+        self._polls: dict[str, deque[_Turn]] = {}
+        #: all of them with their channels, the one held longest first
+        self._held: dict[_Turn, str] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     async def ask(self, ri: str, request: Request, timeout_s: float) -> Response:
@@ -130,16 +136,13 @@ class PollingChannels:
             self._sweep_timer.cancel()
 
     async def _poll(self, send: Send) -> Response:
-        """Hold a poll until something is queued; 4008 when its time is up or another takes its place."""
-        ri = send.channel
-        self._end_poll(ri, _refusal(Status.REQUEST_TIMEOUT, "a newer poll took its place: poll once at a time"))
-        if ri not in self._channels or not self._channels[ri].queue:
-            ended = await self._hold(ri, send.timeout_s)
+        """Hold a poll until something is queued; 4008 when its time is up, or when too many others came."""
+        ri, loop = send.channel, asyncio.get_running_loop()
+        deadline = loop.time() + send.timeout_s
+        while (channel := self._channels.get(ri)) is None or not channel.queue:
+            ended = await self._hold(ri, deadline - loop.time())
             if ended is not None:
                 return ended
-        channel = self._channels.get(ri)
-        if channel is None or not channel.queue:
-            return _refusal(Status.REQUEST_TIMEOUT, "no request is left in this polling channel: poll again")
         if not send.request.content:
             return Response(Status.OK, content={"m2m:rqp": self._fetch(channel)})
         fetched: list[dict[str, Any]] = [self._fetch(channel) for _ in range(len(channel.queue))]
@@ -147,19 +150,30 @@ class PollingChannels:
 
     async def _hold(self, ri: str, timeout_s: float) -> Response | None:
         """Wait for requests; gives the answer that ends the poll, None when there are some."""
-        while len(self._polls) >= MOST_HELD:
-            longest = next(iter(self._polls))
+        if len(self._polls.get(ri, ())) >= MOST_POLLS:
+            words = f"{MOST_POLLS} newer polls took its place: one at a time is enough"
+            self._end_poll(ri, _refusal(Status.REQUEST_TIMEOUT, words))
+        while len(self._held) >= MOST_HELD:
+            longest = next(iter(self._held.values()))
             self._end_poll(longest, _refusal(Status.REQUEST_TIMEOUT, "too many polls are held here: poll again"))
-        turn: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
-        self._polls[ri] = turn
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        self._polls.setdefault(ri, deque()).append(turn)
+        self._held[turn] = ri
         try:
             async with asyncio.timeout(timeout_s):
                 return await turn
         except TimeoutError:
             return _refusal(Status.REQUEST_TIMEOUT, "no request came for this polling channel: poll again")
         finally:
-            if self._polls.get(ri) is turn:
-                del self._polls[ri]
+            self._forget(turn, ri)
+
+    def _forget(self, turn: _Turn, ri: str) -> None:
+        self._held.pop(turn, None)
+        turns = self._polls.get(ri)
+        if turns is not None and turn in turns:
+            turns.remove(turn)
+        if not turns:
+            self._polls.pop(ri, None)
 
     def _fetch(self, channel: _Channel) -> dict[str, Any]:
         """Take the oldest request out of a channel; its answer is waited for."""
@@ -172,14 +186,17 @@ class PollingChannels:
         return primitive_codec.encode_request(request)
 
     def _end_poll(self, ri: str, ended: Response | None) -> None:
-        """Let the poll that is held for a channel go on: to its end, or to the queue."""
-        turn = self._polls.pop(ri, None)
-        if turn is not None and not turn.done():
-            turn.set_result(ended)
+        """Let the poll that was held longest for a channel go on: to its end, or to the queue."""
+        turns = self._polls.get(ri)
+        if turns:
+            turn = turns[0]
+            self._forget(turn, ri)
+            if not turn.done():
+                turn.set_result(ended)
 
     def _sweep(self, exists: Callable[[str], bool]) -> None:
         self._sweep_timer = None
-        for ri in [ri for ri in self._polls if not exists(ri)]:
+        for ri in [ri for ri in self._held.values() if not exists(ri)]:
             self._end_poll(ri, _refusal(Status.NOT_FOUND, "this polling channel was deleted: create another"))
         for ri in [ri for ri in self._channels if not exists(ri)]:
             for asker in self._channels[ri].askers.values():

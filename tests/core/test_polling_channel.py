@@ -12,7 +12,7 @@ from cse.app import Cse
 from cse.delivery_log import Result
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
-from cse.polling import MOST_HELD, MOST_WAITING
+from cse.polling import MOST_HELD, MOST_POLLS, MOST_WAITING
 from cse.ports import Send, Unreachable
 from cse.storage.memory import MemoryStore
 from tests.client.running import running_cse
@@ -173,30 +173,57 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def held(cse: Cse) -> None:
-    """Wait until a poll is held."""
-    await until(lambda: len(cse.delivery.channels._polls) == 1)
+async def held(cse: Cse, count: int = 1) -> None:
+    """Wait until so many polls are held."""
+    await until(lambda: len(cse.delivery.channels._held) == count)
 
 
 @pytest.mark.behaviour("PR-12.04")
-async def test_a_second_poll_ends_the_first_and_gets_what_comes(cse: Cse) -> None:
+async def test_parallel_polls_are_served_in_their_order(cse: Cse) -> None:
     first = asyncio.create_task(poll(cse, 30_000))
     await held(cse)
     second = asyncio.create_task(poll(cse, 30_000))
-    ended = await asyncio.wait_for(first, 15)
-    assert ended.status is Status.REQUEST_TIMEOUT
-    assert "newer poll" in ended.content["m2m:dbg"]
-    assert not second.done()
+    await held(cse, 2)
     notes = [
         asyncio.create_task(ask(cse, Operation.NOTIFY, "cse-in/ae", content={"m2m:sgn": {"sur": str(number)}}))
         for number in range(2)
     ]
-    fetched = [(await second).content["m2m:rqp"], (await poll(cse)).content["m2m:rqp"]]
+    fetched = [response.content["m2m:rqp"] for response in await asyncio.wait_for(asyncio.gather(first, second), 15)]
     assert [one["pc"]["m2m:sgn"]["sur"] for one in fetched] == ["0", "1"]
     for one in fetched:
         await answer(cse, one, pc={"m2m:dbg": one["rqi"]})
     assert [response.status for response in await asyncio.gather(*notes)] == [Status.OK, Status.OK]
     assert (await notes[0]).content == {"m2m:dbg": fetched[0]["rqi"]}
+    assert not cse.delivery.channels._polls
+
+
+async def test_a_poll_that_another_left_nothing_for_goes_on_waiting(cse: Cse) -> None:
+    await ask(cse, Operation.UPDATE, CHANNEL, content={"m2m:pch": {"rqag": True}})
+    polls = [asyncio.create_task(poll(cse, 30_000)) for _ in range(2)]
+    await held(cse, 2)
+    notes = []
+    for number in range(2):
+        content = {"m2m:sgn": {"sur": str(number)}}
+        notes.append(asyncio.create_task(ask(cse, Operation.NOTIFY, "cse-in/ae", content=content)))
+    done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
+    assert [len(one.result().content["m2m:agrp"]["m2m:rqp"]) for one in done] == [2]
+    (last,) = waiting
+    assert not last.done()
+    for one in (*notes, last):
+        one.cancel()
+
+
+async def test_too_many_polls_end_the_one_held_longest(cse: Cse) -> None:
+    polls = []
+    for number in range(MOST_POLLS + 1):
+        polls.append(asyncio.create_task(poll(cse, 30_000)))
+        await held(cse, min(number + 1, MOST_POLLS))
+    ended = await asyncio.wait_for(polls[0], 15)
+    assert ended.status is Status.REQUEST_TIMEOUT
+    assert "newer polls" in ended.content["m2m:dbg"]
+    assert not any(one.done() for one in polls[1:])
+    for one in polls:
+        one.cancel()
 
 
 async def test_equal_request_identifiers_are_kept_apart(cse: Cse) -> None:
