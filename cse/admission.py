@@ -7,9 +7,10 @@ shares it; who proved a name is bounded by the name, wherever it comes from.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from cse.onem2m.errors import Overloaded
@@ -61,9 +62,8 @@ class Admission:
         """How many requests are executed now."""
         return self._total
 
-    @contextmanager
-    def admit(self, request: Request) -> Iterator[None]:
-        """Count a request for as long as it is executed.
+    def admit(self, request: Request) -> AbstractContextManager[None]:
+        """Count a request until the context that is returned is left: as long as it is executed.
 
         Raises:
             Overloaded: it must come later.
@@ -72,8 +72,7 @@ class Admission:
         if party is not None:
             self._spend(party)
         if request.operation is Operation.RETRIEVE and request.to.endswith("/pcu"):
-            yield  # a poll waits, it does not work
-            return
+            return _UNCOUNTED  # a poll waits, it does not work
         if party is not None and self._running[party] >= self._limits.in_flight:
             self._refuse(f"{self._limits.in_flight} of your requests are being executed: wait", 1)
         if self._total >= self._limits.in_flight_total:
@@ -81,14 +80,14 @@ class Admission:
         self._total += 1
         if party is not None:
             self._running[party] += 1
-        try:
-            yield
-        finally:
-            self._total -= 1
-            if party is not None:
-                self._running[party] -= 1
-                if not self._running[party]:
-                    del self._running[party]
+        return _Admitted(self, party)
+
+    def _leave(self, party: Hashable | None) -> None:
+        self._total -= 1
+        if party is not None:
+            self._running[party] -= 1
+            if not self._running[party]:
+                del self._running[party]
 
     def _party(self, request: Request) -> Hashable | None:
         if request.credential:
@@ -120,6 +119,22 @@ class Admission:
         raise Overloaded(words, retry_after_s=retry_after_s)
 
 
+class _Admitted(AbstractContextManager[None]):
+    """A request that is being executed. Each request has one, so it is no generator."""
+
+    __slots__ = ("_admission", "_party")
+
+    def __init__(self, admission: Admission, party: Hashable | None) -> None:
+        self._admission, self._party = admission, party
+
+    def __exit__(self, *error: object) -> None:
+        self._admission._leave(self._party)
+
+
+_UNCOUNTED = nullcontext()
+
+
+@lru_cache(maxsize=4096)
 def _is_loopback(address: str) -> bool:
     try:
         return ip_address(address).is_loopback
