@@ -229,11 +229,11 @@ async def _getaddrinfo(host: str, port: int) -> list[str]:
     # Numbers in all their spellings (127.1, 0x7f000001) are read at once; only names need the resolver's thread.
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError):
+    except (OSError, ValueError, OverflowError):
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:
-            raise OSError(f"{host!r} is no host name") from error
+        except (ValueError, OverflowError) as error:  # a NUL, a name no resolver takes, a port beyond all bounds
+            raise OSError(f"{host!r} is no host name, or {port} no port") from error
     return [_zoned(where) for *_, where in found]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cse.app import Cse
-from cse.bindings.outbound import OutboundGuard, Refused
+from cse.bindings.outbound import OutboundGuard, Refused, _getaddrinfo
 from cse.bindings.outbound_rules import parse_rules
 from cse.config import load_config, outbound_rules
 from cse.onem2m.primitives import Operation, Request
@@ -294,3 +294,9 @@ async def test_a_host_may_be_allowed_by_name() -> None:
 def test_a_wrong_allow_list_is_said_at_the_start(entry: str) -> None:
     with pytest.raises(ValueError, match="nothing to send to"):
         parse_rules([entry])
+
+
+@pytest.mark.parametrize(("host", "port"), [("a\0b", 80), ("a" * 70, 80), ("\udcff", 80), ("localhost", 1 << 70)])
+async def test_what_no_resolver_takes_is_an_unknown_name(host: str, port: int) -> None:
+    with pytest.raises(OSError, match="no host name"):
+        await _getaddrinfo(host, port)
