@@ -10,9 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
 
+from cse.onem2m.addressing import is_loopback
 from cse.onem2m.errors import Overloaded
 from cse.onem2m.primitives import Operation, Request
 
@@ -93,7 +92,7 @@ class Admission:
         if request.credential:
             return ("entity", request.credential)
         address = request.peer_address
-        if not address or (not self._limits.loopback and _is_loopback(address)):
+        if not address or (not self._limits.loopback and is_loopback(address)):
             return None
         return ("address", address)
 
@@ -132,11 +131,3 @@ class _Admitted(AbstractContextManager[None]):
 
 
 _UNCOUNTED = nullcontext()
-
-
-@lru_cache(maxsize=4096)
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False

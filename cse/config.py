@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ from pydantic_settings import (
 
 from cse.bindings.outbound_rules import LOOPBACK, PRIVATE, Rules, parse_rules
 from cse.credentials import DEFAULT_FILE
-from cse.onem2m.addressing import is_resource_name
+from cse.onem2m.addressing import is_loopback, is_resource_name
 from cse.ports import CseType, Settings
 
 ENVIRONMENT_PREFIX = "ONEMEC_CSE_"
@@ -294,16 +293,6 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{address!r} is no address: write host:port, e.g. 127.0.0.1:8080")
     return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load_config(options: Mapping[str, Any], *, file: Path | None = None) -> CseConfig:

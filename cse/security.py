@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cse.bindings.dtls import DtlsSecrets
-from cse.config import CseConfig, is_loopback, split_address
+from cse.config import CseConfig, split_address
 from cse.credentials import Credentials, CredentialsError, entity_of_certificate, entity_of_names
-from cse.onem2m.addressing import shorten
+from cse.onem2m.addressing import is_loopback, shorten
 
 _log = logging.getLogger("cse.security")
 _LOOK_EVERY_S = 1.0

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from cse.bindings.http_connections import CREDENTIAL
-from cse.config import is_loopback
 from cse.core.explanation import Explanation
 from cse.delivery import Delivery
+from cse.onem2m.addressing import is_loopback
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import dump_json
 from cse.onem2m.status import Status

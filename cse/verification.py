@@ -11,9 +11,9 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from cse.onem2m.addressing import is_loopback
 from cse.onem2m.errors import SubscriptionVerificationInitiationFailed
 from cse.ports import Send
 
@@ -132,7 +132,4 @@ def is_here(target: str) -> bool:
     host = target
     if "://" in target:
         host = urlsplit(target).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(host)

@@ -8,7 +8,6 @@ In its own process: `python -m onemec.broker --host 127.0.0.1 --port 1883 [--cre
 
 import argparse
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -28,6 +27,7 @@ from amqtt.mqtt.connect import ConnectPayload, ConnectVariableHeader
 from amqtt.mqtt.packet import CONNECT, PUBREL, SUBSCRIBE, UNSUBSCRIBE, MQTTFixedHeader
 
 from cse.credentials import ACL_PATTERNS, Credentials, CredentialsError
+from cse.onem2m.addressing import is_loopback
 
 PACKET_LIMIT_BYTES = 1 << 20
 SEND_BUFFER_LIMIT_BYTES = 4 << 20  # QoS 0 for a subscriber that does not read is dropped beyond this
@@ -163,7 +163,7 @@ class EmbeddedBroker:
             ValueError: the host is not a loopback address, or the port is none.
             OSError: the port is in use or not allowed.
         """
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise ValueError(f"the embedded broker serves this machine only, as 127.0.0.1 or ::1, not {host}")
         if not 0 <= port <= 0xFFFF:
             raise ValueError(f"{port} is no TCP port")
@@ -472,15 +472,6 @@ def _matches(topic_filter: str, topic: str) -> bool:
         wanted.pop()
         levels = levels[: len(wanted)]
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _run(host: str, port: int, credentials: Credentials | None) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cse.client import Client, Notification
 
 PANEL = "Talk to a CSE"
-#: how many instances are on their way at a time when many are posted
+#: lines that are read at a time when many are posted
 _TOGETHER = 32
 
 #: marks an address that starts like an option (``-/lamp``) on its way through the parser of options
@@ -262,7 +262,7 @@ def _guarded(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def _post_lines(client: Client, to: str) -> None:
-    """Post each line of the standard input; what is on its way is bounded, and the order is that of the lines."""
+    """Post the lines of the standard input one after another, in their order."""
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     from onemec.process import errors

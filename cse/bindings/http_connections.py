@@ -7,12 +7,10 @@ callbacks and by one sweep a second over the open connections.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -21,6 +19,7 @@ from uvicorn.server import ServerState
 
 from cse.bindings.http_codec import encode_error, readable_request_id
 from cse.bindings.websocket_connection import Upgrade
+from cse.onem2m.addressing import is_loopback
 from cse.onem2m.errors import BadRequest
 
 _SWEEP_S = 1.0
@@ -105,7 +104,7 @@ class ConnectionGuard:
         """Whether one more connection from this address is let in; if so it is counted until ``release``."""
         if len(self._open) >= self.limits.connections and not self._make_room():
             return False
-        if self._per_address[address] >= self.limits.connections_per_address and not _is_loopback(address):
+        if self._per_address[address] >= self.limits.connections_per_address and not is_loopback(address):
             return False
         self._open[connection] = None
         self._per_address[address] += 1
@@ -142,12 +141,6 @@ class ConnectionGuard:
         self.now_s = now_s
         for connection in list(self._open):
             connection.check_pace(now_s)
-
-
-def _is_loopback(address: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ip_address(address).is_loopback
-    return False
 
 
 class GuardedProtocol(HttpToolsProtocol):

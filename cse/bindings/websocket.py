@@ -173,11 +173,6 @@ class WebSocketBinding:
         if self._by_entity and self._sweep_timer is None:
             self._sweep_timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
-    @property
-    def open_connections(self) -> int:
-        """How many connections are open."""
-        return len(self._links)
-
     # --- websocket_link.Node ------------------------------------------------------------------------------------
 
     def note(self, dialect: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 
 from cse.onem2m.errors import BadRequest
 
@@ -119,3 +121,14 @@ def sp_relative(identifier: str, cse_id: str) -> str:
     if identifier.startswith("S") and "/" not in identifier:
         return "/" + identifier
     return f"{cse_id}/{identifier}"
+
+
+@lru_cache(maxsize=4096)
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

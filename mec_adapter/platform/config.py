@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass, field
 
+from cse.onem2m.addressing import is_loopback
+
 
 class PlatformStartError(Exception):
     """The platform cannot start as configured; the message is one line and says what to mend."""
@@ -149,16 +151,6 @@ class PlatformConfig:
     ptp_masters: tuple[PtpMaster, ...] = ()
     time_traceable: bool = False
     zones: tuple[ZoneConfig, ...] = _DEFAULT_ZONES
-
-
-def is_loopback(host: str) -> bool:
-    """Whether listening on `host` can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check(config: PlatformConfig) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 from fastapi import Request
 from starlette.requests import HTTPConnection
 
+from cse.onem2m.addressing import is_loopback
 from mec_adapter.platform.app_lcm_registry import AppStates
 from mec_adapter.platform.authority import OPERATOR_SCOPE, Authority
-from mec_adapter.platform.config import PlatformConfig, is_loopback
+from mec_adapter.platform.config import PlatformConfig
 from mec_adapter.platform.device_app_registry import DeviceApps
 from mec_adapter.platform.documents import Documents, JsonObject
 from mec_adapter.platform.environment import Env
