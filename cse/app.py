@@ -36,7 +36,7 @@ from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import Upgrade, WebSocketLimits
 from cse.config import CseConfig, outbound_rules, split_address
 from cse.core.expiry import expire
-from cse.core.explanation import explain
+from cse.core.explanation import Explanation, explain
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
 from cse.core.identity import may_relay
@@ -45,16 +45,17 @@ from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
-from cse.observability import Observability, Readings
+from cse.observability import Readings
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
+from cse.pages import pages
 from cse.ports import Engine, Env, Evaluator, Outcome, Send, Sender, Steps
 from cse.registration import Registration
+from cse.resources.declare import Privilege
 from cse.resources.registry import load_registry
 from cse.security import Security, SecurityError
 from cse.semantic import SemanticProcess
-from cse.status_page import PREFIX, StatusPage
 from cse.storage import StoreOpenError, open_store
 from cse.verification import VerificationLimits, Verifications, creator_of
 
@@ -210,7 +211,7 @@ class Cse:
                 port,
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
-                mounts=self._pages(),
+                mounts={**pages(self), **self._mounts},
                 tls=self.security.server_tls(),
                 accept_upgrade=self._ws.accept if config.ws else None,
                 cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
@@ -251,12 +252,6 @@ class Cse:
             await self._mqtt.start()
             self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
 
-    def _pages(self) -> dict[str, Any]:
-        """What is served beside oneM2M, by path prefix."""
-        status, seen = self._status_page(), Observability(self.readings)
-        metrics = seen if self.config.open_metrics else status.guarding(seen)
-        return {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics, **self._mounts}
-
     def readings(self) -> Readings:
         """How this CSE is now."""
         parts = {"storage": self.engine.health()}
@@ -281,18 +276,11 @@ class Cse:
             parts=parts,
         )
 
-    def _status_page(self) -> StatusPage:
-        security = self.security
-        return StatusPage(
-            self.delivery,
-            lambda: self.dialect_uses,
-            security.authenticate,
-            lambda entity: entity in security.admins,
-            lambda: self.config.insecure_dev or not security.admins,
-            lambda who, privilege, to, child, address: explain(
-                self.hosting, self._env(), who, privilege, to, child_type=child, peer_address=address
-            ),
-        )
+    def explain(
+        self, who: str, privilege: Privilege, to: str, child: int | None = None, address: str = ""
+    ) -> Explanation:
+        """Why somebody may or may not do something here, see ``cse.core.explanation.explain``."""
+        return explain(self.hosting, self._env(), who, privilege, to, child_type=child, peer_address=address)
 
     def note(self, dialect: str) -> None:
         """Count a dialect that a codec mended."""

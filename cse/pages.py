@@ -1,0 +1,54 @@
+"""What the HTTP port of a CSE serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from cse.config import CseConfig
+from cse.core.explanation import Explanation
+from cse.delivery import Delivery
+from cse.observability import Observability, Readings
+from cse.resources.declare import Privilege
+from cse.security import Security
+from cse.status_page import PREFIX, StatusPage
+
+
+class Shown(Protocol):
+    """The running CSE that the pages tell about; ``cse.app.Cse`` is one."""
+
+    config: CseConfig
+    delivery: Delivery
+    security: Security
+
+    @property
+    def dialect_uses(self) -> Mapping[str, int]:
+        """How often each dialect was met."""
+        ...
+
+    def readings(self) -> Readings:
+        """How it is now."""
+        ...
+
+    def explain(self, who: str, privilege: Privilege, to: str, child: int | None, address: str) -> Explanation:
+        """Why somebody may or may not do something."""
+        ...
+
+
+def pages(cse: Shown) -> dict[str, Any]:
+    """The ASGI applications of a CSE by path prefix; each sees the whole path."""
+    security, config = cse.security, cse.config
+    status = StatusPage(
+        cse.delivery,
+        lambda: cse.dialect_uses,
+        security.authenticate,
+        lambda entity: entity in security.admins,
+        lambda: config.insecure_dev or not security.admins,
+        cse.explain,
+    )
+    seen = Observability(cse.readings)
+    metrics = seen if config.open_metrics else status.guarding(seen)
+    return {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics}
+
+
+__all__ = ["Shown", "pages"]
