@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cse.bindings.outbound import Guard
-from cse.delivery_breaker import Breaker
+from cse.delivery_breaker import Breaker, Targets
 from cse.delivery_log import DeliveryLog, Result
+from cse.metering import Histogram
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.serialisation import dump_json
 from cse.onem2m.status import Status
@@ -107,6 +108,8 @@ class Delivery:
         self._tell = tell
         self._guard = guard
         self._keeps = keeps
+        #: how long each attempt took, by URL scheme
+        self.seconds: dict[str, Histogram] = {}
         #: every attempt, and what was given up
         self.log = DeliveryLog(time.time)
         self._breaker = Breaker(time.monotonic, random.random, RETRY_PAUSES_S)
@@ -127,6 +130,11 @@ class Delivery:
     def counts(self) -> DeliveryCounts:
         """Counters since the start."""
         return DeliveryCounts(self._sent, self._failed, self._dropped, self._queued)
+
+    @property
+    def targets(self) -> Targets:
+        """How the targets are."""
+        return Targets(len(self._lines), len(self._breaker), self._breaker.open_count())
 
     def heard_on_broker(self, originator: str, broker_url: str) -> None:
         """Remember that an entity speaks over a broker, so that it can be reached there when it names no poa."""
@@ -384,10 +392,11 @@ class Delivery:
         started_s = time.monotonic()
         reason = "the time was up before an answer came"
         answer: Response | None = None
+        scheme = url.partition("://")[0].lower()
         try:
-            sender = self._senders.get(url.partition("://")[0].lower())
+            sender = self._senders.get(scheme)
             if sender is None:
-                raise Unreachable(f"this CSE sends nothing over {url.partition('://')[0]!r}: that binding is off")
+                raise Unreachable(f"this CSE sends nothing over {scheme!r}: that binding is off")
             if self._guard is not None and url in send.urls:
                 self._guard.check_url(url)
             answer = await sender.send(url, send)
@@ -396,6 +405,9 @@ class Delivery:
             raise
         finally:
             if not url.startswith(_INSIDE):
+                duration_s = time.monotonic() - started_s
+                if scheme in self._senders:  # a URL may name any scheme
+                    self.seconds.setdefault(scheme, Histogram()).observe(duration_s)
                 taken = answer is not None and (answer.status.is_success or answer.status.is_accepted)
                 self.log.add(
                     send,
@@ -404,7 +416,7 @@ class Delivery:
                     "" if taken else reason if answer is None else f"it answered {int(answer.status)}",
                     status=0 if answer is None else int(answer.status),
                     attempt=attempt,
-                    duration_s=time.monotonic() - started_s,
+                    duration_s=duration_s,
                 )
         return answer
 

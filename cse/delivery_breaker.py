@@ -36,6 +36,21 @@ class Circuit:
         return self.failures >= OPEN_AFTER
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """How targets are now.
+
+    Attributes:
+        busy: with something waiting or on its way.
+        suspect: did not answer last time.
+        broken: of these, did not answer so often that their circuit is open.
+    """
+
+    busy: int
+    suspect: int
+    broken: int
+
+
 class Breaker:
     """The circuits of all targets; those that work need none.
 
@@ -62,6 +77,10 @@ class Breaker:
     def get(self, target: str) -> Circuit | None:
         """The circuit of a target that did not answer last time, None of any other."""
         return self._circuits.get(target)
+
+    def open_count(self) -> int:
+        """How many targets failed so often that nothing that can be kept elsewhere waits for them."""
+        return sum(circuit.is_open for circuit in self._circuits.values())
 
     def pause_s(self, target: str) -> float:
         """How long until the target may be tried, 0 for now."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cse.metering import StoreFigures
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.timestamps import format_timestamp
 
@@ -211,8 +212,12 @@ class Store(Protocol):
     def begin(self) -> None:
         """Open a transaction; there is at most one."""
 
-    def commit(self) -> Ticket:
-        """Close the transaction and keep its changes."""
+    def commit(self, sends: Sequence[Send] = ()) -> Ticket:
+        """Close the transaction and keep its changes.
+
+        Args:
+            sends: what is to be sent because of them; kept with them, both or neither, until ``Engine.sent``.
+        """
 
     def rollback(self) -> None:
         """Close the transaction and undo its changes."""
@@ -265,11 +270,23 @@ class Engine(Store, Protocol):
             InternalServerError: it could not be written; the changes are undone.
         """
 
+    def unsent(self) -> Sequence[Send]:
+        """What was committed with changes and not ``sent`` when the store was opened, in its order; given once."""
+
+    def keeps(self, send: Send) -> bool:
+        """Whether a send outlives this process."""
+
+    def sent(self, send: Send) -> None:
+        """Nobody needs this send any more. Not waited for: after a crash it may be among the ``unsent`` again."""
+
     async def close(self) -> None:
         """Write what is pending and let go of files and threads."""
 
     def health(self) -> str:
         """Either "ok", or in words why the store takes no writes."""
+
+    def figures(self) -> StoreFigures:
+        """How large it is and what it did, for those who watch."""
 
 
 #: an RDF document: its form (m2m:semanticFormat), and its text in base64, as descriptors carry it
@@ -330,6 +347,8 @@ class Send:
             hands an answer to the one who waits for it. The shell always answers such a request.
         resume_at_s: nothing is sent: resume the procedure with None at this instant, seconds since the epoch; 0: send.
         evaluation: nothing is sent: resume the procedure with the answer to this; None: send.
+        kept: the store keeps it with the change it tells of, so that it outlives a crash; False when the subject keeps
+            it itself, or when it is worth nothing later.
     """
 
     request: Request
@@ -344,6 +363,7 @@ class Send:
     channel: str = ""
     resume_at_s: float = 0.0
     evaluation: Evaluation | None = None
+    kept: bool = True
 
 
 #: a procedure of the core: yields what must be sent and is resumed with the answer, None when nobody answered

@@ -21,7 +21,7 @@ from cse.bindings.mqtt_codec import Topic
 from cse.bindings.mqtt_connection import BrokerConnection, BrokerUnavailable, Guard, LinkState
 from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFilter, Key
 from cse.bindings.mqtt_engine import Incoming
-from cse.bindings.mqtt_limits import MqttCounters, MqttLimits
+from cse.bindings.mqtt_limits import MqttCounters, MqttFigures, MqttLimits
 from cse.bindings.mqtt_sender import MqttSender
 from cse.onem2m.addressing import shorten
 from cse.onem2m.errors import BadRequest, CseError, InternalServerError
@@ -146,6 +146,12 @@ class MqttBinding:
     def state(self) -> LinkState:
         """How the connection to the broker stands."""
         return self._link.state if self._link is not None else LinkState.STOPPED
+
+    @property
+    def figures(self) -> MqttFigures:
+        """What is under way."""
+        expected = self._sender.expected
+        return MqttFigures(self.state is LinkState.CONNECTED, len(self._running), len(self._waiting), expected)
 
     async def start(self, timeout_s: float = 5.0) -> None:
         """Connect and subscribe; from then on the connection comes back by itself.

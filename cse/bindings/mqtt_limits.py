@@ -50,3 +50,20 @@ class MqttCounters:
     acknowledged_early: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     dialects: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttFigures:
+    """What is under way between a CSE and its broker.
+
+    Attributes:
+        connected: whether the broker is there.
+        running: requests being executed.
+        waiting: requests read and not yet started.
+        expected: requests sent whose responses have not come.
+    """
+
+    connected: bool
+    running: int
+    waiting: int
+    expected: int

@@ -47,6 +47,11 @@ class MqttSender:
         #: the connection to the own broker, None before start and after stop
         self.link: BrokerConnection | None = None
 
+    @property
+    def expected(self) -> int:
+        """How many requests wait for their responses."""
+        return len(self._expected)
+
     async def send(self, url: str, send: Send) -> Response:
         """Send a request and return the answer; see the port ``Sender``.
 

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
+from cse.metering import CommitMeter
 from cse.onem2m.errors import InternalServerError
 from cse.ports import Ticket
 from cse.storage.garbage import Garbage
@@ -27,6 +28,8 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 #: pause between slices of garbage when nothing else is written, in seconds
 _GARBAGE_PAUSE_S = 0.02
+#: how long what was sent may wait for a group in which its rows go, in seconds
+_TIDY_S = 0.5
 
 
 #: how many lost groups are remembered for those who ask late
@@ -79,13 +82,15 @@ class GroupCommit(ABC):
         self._settled = 0
         self._saved_number = 0
         self._garbage_timer = False
+        self._tidy_timer = False
         self._stopped = False
         self._failed: dict[Ticket, str] = {REFUSED: "storage: it could not be written"}
         self._pause_s = 0.0
         self._next_probe = 0.0
         self.reason = ""
+        self.meter = CommitMeter()
         self._jobs: SimpleQueue[Group | None] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Group, Exception | None]] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Group, Exception | None, float]] = SimpleQueue()
         self._thread = Thread(target=self._commit_groups, name="onemec-commit", daemon=True)
         self._thread.start()
 
@@ -93,6 +98,12 @@ class GroupCommit(ABC):
     def takes_removals(self) -> bool:
         """Whether a store that takes nothing new lets something be removed."""
         return True
+
+    @property
+    def waiting(self) -> int:
+        """Change sets that are not durable yet."""
+        under_way = self._in_flight.requests if self._in_flight is not None else 0
+        return self.gathering.requests + under_way + sum(group.requests for group in self._sealed)
 
     # --- what an engine says
 
@@ -142,6 +153,25 @@ class GroupCommit(ABC):
         if not self._scheduled and self._in_flight is None and not self._schedule() and self._sealed:
             self.flush()
         return group.ticket
+
+    def tidy_later(self) -> None:
+        """The gathering group removes what nobody waits for: it is written soon, with others or on its own."""
+        if not self._tidy_timer and not self.gathering.requests:
+            loop = running_loop()
+            if loop is not None:
+                self._tidy_timer = True
+                loop.call_later(_TIDY_S, self._tidy_now)
+
+    def _tidy_now(self) -> None:
+        self._tidy_timer = False
+        self.tidy()
+        if self.gathering.sent and not self._stopped:
+            self.tidy_later()
+
+    def tidy(self) -> None:
+        """Have written what the gathering group removes, unless the store takes nothing now."""
+        if self.gathering.sent and not self.gathering.requests and not self.reason and not self._stopped:
+            self.add()
 
     async def durable(self, ticket: Ticket) -> None:
         """Return when the group with this ticket is on disk.
@@ -247,7 +277,7 @@ class GroupCommit(ABC):
     def _reap(self, *, wait: bool = False) -> None:
         """Take note of what the thread has done."""
         while self._in_flight is not None and (wait or not self._results.empty()):
-            group, error = self._results.get()
+            group, error, duration_s = self._results.get()
             self._in_flight = None
             if group.probe:
                 self._probed(error)
@@ -255,6 +285,8 @@ class GroupCommit(ABC):
                 self._sealed.appendleft(group)
                 self._fail(error)
             else:
+                if group.requests:
+                    self.meter.committed(group.requests, group.row_count, duration_s)
                 self._settle(group)
         if self._in_flight is None and (self._sealed or self.gathering.requests):
             if self._loop is not None and self._loop is running_loop():
@@ -281,6 +313,7 @@ class GroupCommit(ABC):
 
     def _fail(self, error: Exception) -> None:
         """Nothing of what is not durable will be: undo it, say so to all who wait, be careful from now on."""
+        self.meter.failures += 1
         self._abandon()
         lost = self._undo_all(f"storage: {self._words(error)}")
         if self._is_storage_error(error):
@@ -352,6 +385,7 @@ class GroupCommit(ABC):
         """Commit what is written, one group at a time."""
         while (group := self._jobs.get()) is not None:
             error: Exception | None = None
+            began_s = time.perf_counter()
             try:
                 if group.probe:
                     self._try_disk()
@@ -359,7 +393,7 @@ class GroupCommit(ABC):
                     self._commit(group)
             except Exception as failure:
                 error = failure
-            self._results.put((group, error))
+            self._results.put((group, error, time.perf_counter() - began_s))
             loop = self._loop
             if loop is not None:
                 try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -36,6 +36,8 @@ class Group:
         deletes: instances that were there before and are removed.
         ranges: keys from and to which all instances that were there before are removed.
         labels: label, place in the order of creation and key of new instances.
+        sends: number and row of what is to be sent because of the changes.
+        sent: numbers of what was sent and need not be kept any more; nobody waits for that.
         waiters: who waits for it to be durable.
         probe: it holds nothing and only tries whether the disk takes writes again.
     """
@@ -53,6 +55,8 @@ class Group:
         "requests",
         "rows",
         "saved",
+        "sends",
+        "sent",
         "ticket",
         "undo",
         "waiters",
@@ -70,6 +74,8 @@ class Group:
         self.deletes: dict[int, None] = {}
         self.ranges: list[tuple[int, int]] = []
         self.labels: list[tuple[str, int, int]] = []
+        self.sends: list[tuple[int, bytes]] = []
+        self.sent: list[int] = []
         self.waiters: list[Future[None]] = []
         self.saved: list[tuple[Any, ...]] = []
         self.gone: list[tuple[int]] = []
@@ -110,6 +116,16 @@ class Group:
         labels = [label for label in self.labels if label[2] in self.rows]
         if labels:
             many(sql.INSERT_LABEL, labels)
+        if self.sends:
+            many(sql.INSERT_SEND, self.sends)
+        if self.sent:
+            many(sql.DELETE_SENDS, runs(self.sent))
+
+    @property
+    def row_count(self) -> int:
+        """How many rows of resources a sealed group writes or deletes; ranges count as one."""
+        written = len(self.saved) + len(self.gone) + len(self.rows) + len(self.internals)
+        return written + len(self.deletes) + len(self.ranges)
 
     def garbage(self) -> list[tuple[int, int]]:
         """The removed ranges that are too long to be deleted at once."""
@@ -156,7 +172,7 @@ def instance_of(row: InstanceRow, parent: Resource) -> Resource:
     return Resource(ri, parent.ri, rn, ty, root, path, attributes, orjson.loads(internal) if internal else {})
 
 
-def runs(keys: dict[int, None]) -> list[tuple[int, int]]:
+def runs(keys: Iterable[int]) -> list[tuple[int, int]]:
     """Keys as ranges of neighbours, ascending."""
     found: list[tuple[int, int]] = []
     low = high = -1

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
+from cse.metering import StoreFigures
 from cse.onem2m.errors import InternalServerError, NotFound
-from cse.ports import Resource, Ticket
+from cse.ports import Resource, Send, Ticket
 from cse.storage import statements as sql
 from cse.storage.commit import REFUSED, GroupCommit
 from cse.storage.errors import StoreOpenError
@@ -25,6 +26,7 @@ from cse.storage.group import Group
 from cse.storage.indexes import Node
 from cse.storage.instance_ids import MAX_NUMBER, MAX_SEQUENCE, SEQUENCE_BITS, instance_key, instance_ri
 from cse.storage.instances import Instances
+from cse.storage.outbox import Outbox
 from cse.storage.reader import Reader
 from cse.storage.series import Cache, Series
 from cse.storage.tree import Tree
@@ -38,14 +40,16 @@ class LoggedStore(Tree):
 
     Args:
         acknowledge_early: call everything durable before it is; for control tests only.
+        keeps_sends: keep what is to be sent over a crash; False is for control tests only.
     """
 
     _instances: Instances
     _commits: GroupCommit
 
-    def __init__(self, *, acknowledge_early: bool = False) -> None:
+    def __init__(self, *, acknowledge_early: bool = False, keeps_sends: bool = True) -> None:
         super().__init__()
         self._acknowledge_early = acknowledge_early
+        self._outbox = Outbox(keeps=keeps_sends)
         self._numbers = 1
         self._closed = False
 
@@ -86,6 +90,7 @@ class LoggedStore(Tree):
         self._sequence = max(self._sequence, read.execute(sql.LAST_LABEL).fetchone()[0] or 0)
         numbers = dict(read.execute(sql.GET_META).fetchall()).get("next_number", "1")
         self._numbers = max([int(numbers), *(number + 1 for number in self._instances.parents)])
+        self._outbox.load(read)
         ranges = read.execute(sql.LOAD_GARBAGE).fetchall()
         for low, high in ranges:
             node = self._instances.parents.get(low >> SEQUENCE_BITS)
@@ -130,13 +135,17 @@ class LoggedStore(Tree):
             self._commits.probe()
         super().begin()
 
-    def commit(self) -> Ticket:
+    def commit(self, sends: Sequence[Send] = ()) -> Ticket:
         """Close the transaction and keep its changes; returns the ticket of the group that will make them durable.
 
-        A read-only store keeps only what removes something; other changes are undone and their ticket fails.
+        A read-only store keeps only what removes something; other changes are undone and their ticket fails. It keeps
+        no sends: a deletion must not need room for them.
         """
         began = self._close_transaction()
+        kept = bool(sends) and not self._refusal and self._outbox.add(self._commits.gathering, sends)
         if len(self._journal) == began:
+            if kept:
+                self._commits.add()
             return 0
         if self._refusal and not (self._commits.takes_removals and self._removes(began)):
             self._undo(began)
@@ -153,10 +162,25 @@ class LoggedStore(Tree):
         if ticket:
             await self._commits.durable(ticket)
 
+    def unsent(self) -> Sequence[Send]:
+        """What was to be sent when the store was opened, in its order; given once."""
+        unsent, self._outbox.unsent = self._outbox.unsent, []
+        return unsent
+
+    def keeps(self, send: Send) -> bool:
+        """Whether a send is kept until it is ``sent``."""
+        return send in self._outbox
+
+    def sent(self, send: Send) -> None:
+        """Nobody needs this send any more."""
+        if self._outbox.sent(self._commits.gathering, send):
+            self._commits.tidy_later()
+
     async def close(self) -> None:
         """Write what is pending and let go of files and threads."""
         if not self._closed:
             self._closed = True
+            self._commits.tidy()
             await self._commits.drain()
             self._commits.stop()
             await asyncio.to_thread(self._let_go)
@@ -169,6 +193,15 @@ class LoggedStore(Tree):
         """Say "ok", or in words why the store takes no writes."""
         return self._commits.reason or "ok"
 
+    def figures(self) -> StoreFigures:
+        """How large it is and what it committed."""
+        files_bytes, free_bytes = self._room()
+        return StoreFigures(self.plain_count(), self._commits.meter, self._commits.waiting, files_bytes, free_bytes)
+
+    def _room(self) -> tuple[dict[str, int], int | None]:
+        """The size of the files and what is free beside them, in bytes; of a database server nothing is known."""
+        return {}, None
+
     def _removes(self, began: int) -> bool:
         removals = (self._put_back, self._instances.undo_remove, self._instances.undo_remove_all)
         return any(function in removals for function, _ in self._journal[began:])
@@ -179,6 +212,7 @@ class LoggedStore(Tree):
         """From now on changes go into this group."""
         self._instances.group = group
         self._journal = group.undo
+        self._outbox.next_group(group)
 
     def next_number(self) -> int:
         """The number of the next parent of instances."""
@@ -197,6 +231,7 @@ class LoggedStore(Tree):
         for group in reversed(groups):
             self._journal = group.undo
             self._undo(0)
+            self._outbox.lost(group)
 
     def refuse(self, reason: str) -> None:
         """Take nothing new for this reason; "" ends it."""

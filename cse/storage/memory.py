@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from cse.metering import StoreFigures
 from cse.onem2m.errors import NotFound
-from cse.ports import Resource, Ticket
+from cse.ports import Resource, Send, Ticket
 from cse.storage.indexes import Expiry, Node, texts_of
 from cse.storage.instance_ids import MAX_SEQUENCE, SEQUENCE_BITS, first_key, instance_key, instance_ri
 from cse.storage.tree import Tree
@@ -72,7 +73,7 @@ class MemoryStore(Tree):
 
     # --- Engine
 
-    def commit(self) -> Ticket:
+    def commit(self, sends: Sequence[Send] = ()) -> Ticket:
         """Close the transaction and keep its changes; always 0: there is no disk to wait for."""
         self._close_transaction()
         self._journal.clear()
@@ -81,12 +82,27 @@ class MemoryStore(Tree):
     async def durable(self, ticket: Ticket) -> None:
         """Return at once."""
 
+    def unsent(self) -> Sequence[Send]:
+        """Nothing."""
+        return ()
+
+    def keeps(self, send: Send) -> bool:
+        """Nothing is kept."""
+        return False
+
+    def sent(self, send: Send) -> None:
+        """Nothing was kept."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
     def health(self) -> str:
         """Always "ok"."""
         return "ok"
+
+    def figures(self) -> StoreFigures:
+        """How large it is."""
+        return StoreFigures(self.plain_count())
 
     # --- instances: reads
 

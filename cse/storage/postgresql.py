@@ -21,6 +21,7 @@ class PostgresStore(LoggedStore):
         url: the database, in the form of libpq: ``postgresql://user:password@host:port/name``.
         synchronous: ``on``; ``off`` breaks the promise of durability and is for control tests only.
         acknowledge_early: call everything durable before it is; for control tests only.
+        keeps_sends: keep what is to be sent over a crash; False is for control tests only.
         group_limit: most requests that are committed together.
         cached_parents: how many parents have their newest and oldest instances at hand.
         cached_bytes: how much these may take up together.
@@ -38,13 +39,14 @@ class PostgresStore(LoggedStore):
         *,
         synchronous: str = "on",
         acknowledge_early: bool = False,
+        keeps_sends: bool = True,
         group_limit: int = 1024,
         cached_parents: int = 10_000,
         cached_bytes: int = 32 << 20,
         patience_s: float = 10.0,
         deposed: Callable[[str], None] = _LOG.error,
     ) -> None:
-        super().__init__(acknowledge_early=acknowledge_early)
+        super().__init__(acknowledge_early=acknowledge_early, keeps_sends=keeps_sends)
         self._session = Session(url, synchronous=synchronous)
         try:
             self._reader = PostgresReader(lambda: connect(url, application="onemec reader"))

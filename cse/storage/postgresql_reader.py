@@ -42,6 +42,7 @@ _TRANSLATED = {
     "AS new (internal, id) WHERE instance.id = new.id",
     sql.INSERT_LABEL: "INSERT INTO instance_label (label, sequence, id) SELECT * FROM unnest("
     "%b::bytea[], %b::bigint[], %b::bigint[])",
+    sql.INSERT_SEND: "INSERT INTO outbox (number, body) SELECT * FROM unnest(%b::bigint[], %b::bytea[])",
 }
 #: of these many rows are given as one array per column
 _COLUMNS = frozenset(_TRANSLATED) - {sql.SET_META}

@@ -93,3 +93,12 @@ class GarbageRow(Table, table=True):
 
     low: int = Field(primary_key=True, sa_type=BIG)
     high: int = Field(sa_type=BIG)
+
+
+class OutboxRow(Table, table=True):
+    """What is to be sent because of a change, until it is delivered; ``body`` is JSON (``cse.storage.outbox``)."""
+
+    __tablename__: ClassVar[str] = "outbox"
+
+    number: int = Field(primary_key=True, sa_type=BIG)
+    body: bytes = Field(sa_type=BYTES)

@@ -6,7 +6,7 @@ Rows are tuples in the order of the columns here.
 from __future__ import annotations
 
 #: version of the tables; a store with an earlier one is brought up to it (``migrations``), one with a later one refused
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: what the header of a store says to be recognised as ours: "onem"
 APPLICATION_ID = 0x6F6E656D
 
@@ -23,6 +23,7 @@ CREATE = (
     "PRIMARY KEY (label, sequence)) WITHOUT ROWID",
     "CREATE INDEX instance_label_id ON instance_label (id)",
     "CREATE TABLE garbage (low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low))",
+    "CREATE TABLE outbox (number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (number))",
 )
 
 SET_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
@@ -57,3 +58,7 @@ ADD_GARBAGE = "INSERT INTO garbage (low, high) VALUES (?, ?)"
 NEXT_SLICE = "SELECT id FROM instance WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1 OFFSET ?"
 CUT_GARBAGE = "UPDATE garbage SET low = ? WHERE low = ?"
 DROP_GARBAGE = "DELETE FROM garbage WHERE low = ?"
+
+LOAD_SENDS = "SELECT number, body FROM outbox ORDER BY number"
+INSERT_SEND = "INSERT INTO outbox (number, body) VALUES (?, ?)"
+DELETE_SENDS = "DELETE FROM outbox WHERE number BETWEEN ? AND ?"
