@@ -247,7 +247,9 @@ class _Transaction(AbstractContextManager[None]):
             if kind is not None:
                 self._undo()
                 return
-            ctx.ticket = both(ctx.ticket, ctx.store.commit())
+            outbox = ctx.outbox
+            caused = outbox[self._queued :] if len(outbox) > self._queued else ()
+            ctx.ticket = both(ctx.ticket, ctx.store.commit(caused))
             if ctx.new_timers:
                 for ri, timer, due_s in ctx.new_timers:
                     ctx.cse.timers.set(ri, timer, due_s)

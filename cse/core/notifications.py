@@ -97,7 +97,7 @@ def _for_watchers(ctx: Asking, watched: Resource, event: EventType, changed: Res
     shown = {changed.root: representation(ctx, changed)}
     body = {"nev": {"rep": shown, "net": int(event)}, "sur": sp_relative(watched.ri, ctx.settings.cse_id)}
     request = Request(Operation.NOTIFY, watched.ri, ctx.settings.cse_id, ctx.env.new_id(), content={"m2m:sgn": body})
-    return Send(request, (f"watch://{watched.ri}",), target="?watch")
+    return Send(request, (f"watch://{watched.ri}",), target="?watch", kept=False)
 
 
 def monitor(ctx: Asking, subscribed: Resource, operation: Operation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cse.onem2m.errors import InternalServerError
 from cse.onem2m.primitives import Operation, Request
 from cse.onem2m.status import Status
-from cse.ports import Ticket, both
+from cse.ports import Send, Ticket, both
 from cse.storage.memory import MemoryStore
 from tests.core.world import World
 
@@ -21,10 +22,10 @@ class RefusingStore(MemoryStore):
 
     refuses = False
 
-    def commit(self) -> Ticket:
+    def commit(self, sends: Sequence[Send] = ()) -> Ticket:
         """Keep the changes, or undo them."""
         if not self.refuses:
-            return super().commit()
+            return super().commit(sends)
         self.rollback()
         return REFUSED
 

@@ -1,0 +1,118 @@
+"""What is to be sent because of changes, kept with them until it is delivered (trust.md R1, docs/adr/0027).
+
+A row is written in the group of the change that caused it, so both are on disk or neither is. It goes with a later
+group, which nobody waits for: after a crash in between it is sent once more, with the same request identifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from cse.onem2m.primitives import Operation, Request
+from cse.ports import Send
+from cse.storage import statements as sql
+from cse.storage.group import Group
+from cse.storage.reader import Reader
+
+_REQUEST = {field.name: field.default for field in fields(Request)}
+_SEND = {field.name: field.default for field in fields(Send) if field.name not in ("request", "evaluation")}
+_request_values = attrgetter(*_REQUEST)
+_send_values = attrgetter(*_SEND)
+
+
+class Outbox:
+    """The sends of one store that are on disk, or about to be.
+
+    Args:
+        keeps: keep them; False forgets them at a crash and is for control tests only.
+    """
+
+    __slots__ = ("_carried", "_keeps", "_next", "_numbers", "unsent")
+
+    def __init__(self, *, keeps: bool = True) -> None:
+        self._keeps = keeps
+        #: number by request identifier
+        self._numbers: dict[str, int] = {}
+        self._next = 1
+        #: numbers whose removal was in a group that failed
+        self._carried: list[int] = []
+        #: what was there when the store was opened, in its order
+        self.unsent: list[Send] = []
+
+    def __contains__(self, send: Send) -> bool:
+        return send.request.request_id in self._numbers
+
+    def load(self, read: Reader) -> None:
+        """Read what is to be sent.
+
+        Raises:
+            KeyError, TypeError, ValueError: a row makes no sense.
+        """
+        for number, body in read.execute(sql.LOAD_SENDS).fetchall():
+            send = decode(body)
+            self._numbers[send.request.request_id] = number
+            self.unsent.append(send)
+            self._next = number + 1
+
+    def add(self, group: Group, sends: Iterable[Send]) -> bool:
+        """Put sends into a group; gives whether there were any to keep."""
+        added = False
+        if self._keeps:
+            for send in sends:
+                if send.kept:
+                    self._numbers[send.request.request_id] = self._next
+                    group.sends.append((self._next, encode(send)))
+                    self._next += 1
+                    added = True
+        return added
+
+    def sent(self, group: Group, send: Send) -> bool:
+        """Nobody needs this one any more: its row goes with a group; gives whether there was one."""
+        number = self._numbers.pop(send.request.request_id, None)
+        if number is not None:
+            group.sent.append(number)
+        return number is not None
+
+    def lost(self, group: Group) -> None:
+        """A group failed: its rows never were, what it was to remove is still there."""
+        if group.sends:
+            numbers = {number for number, _ in group.sends}
+            self._numbers = {key: number for key, number in self._numbers.items() if number not in numbers}
+        self._carried += group.sent
+
+    def next_group(self, group: Group) -> None:
+        """What a failed group was to remove goes with this one."""
+        if self._carried:
+            group.sent += self._carried
+            self._carried = []
+
+
+def encode(send: Send) -> bytes:
+    """A send as a row holds it: what differs from the defaults, as JSON."""
+    return orjson.dumps([_changed(_REQUEST, _request_values(send.request)), _changed(_SEND, _send_values(send))])
+
+
+def decode(body: bytes) -> Send:
+    """The send that a row holds; fields that this release does not know are left out.
+
+    Raises:
+        KeyError, TypeError, ValueError: it makes no sense.
+    """
+    request, send = orjson.loads(body)
+    request = {name: value for name, value in request.items() if name in _REQUEST}
+    send = {name: value for name, value in send.items() if name in _SEND}
+    send["urls"] = tuple(send.get("urls", ()))
+    return Send(Request(**{**request, "operation": Operation(request["operation"])}), **send)
+
+
+def _changed(defaults: dict[str, Any], values: tuple[Any, ...]) -> dict[str, Any]:
+    return {
+        name: value
+        for (name, default), value in zip(defaults.items(), values, strict=True)
+        if default is MISSING or (value is not default and value != default)
+    }
