@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from onemec import (
+    acp_command,
     adapter_command,
     cse_command,
     deliveries_command,
@@ -46,6 +47,7 @@ app.command("deliveries", rich_help_panel="Look inside")(deliveries_command.deli
 app.command("explain", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
     explain_command.explain
 )
+app.add_typer(acp_command.app, name="acp", rich_help_panel=resources_command.PANEL)
 app.command("export", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
     export_command.export
 )
