@@ -32,6 +32,7 @@ from mec_adapter.mp1.types import JsonObject
 from mec_adapter.outbox import OutboxError
 from mec_adapter.own_services import Dialect
 from mec_adapter.profile import CseProfile, cse_app_id, cse_profile
+from mec_adapter.registry_view import RegistryView
 from mec_adapter.status import AdapterStatus, ServiceStatus, SyncStatus
 
 _log = logging.getLogger("mec_adapter")
@@ -67,7 +68,12 @@ class Adapter:
         check(config)
         self._config = config
         self._listener = Listener(
-            config.listen, config.public_url, self._notified, self._called_back, lambda: self.status().as_dict()
+            config.listen,
+            config.public_url,
+            self._notified,
+            self._called_back,
+            lambda: self.status().as_dict(),
+            self._read_platform,
         )
         self._edge = Client(
             config.cse_url, cse_id=config.cse_id, originator=config.originator, timeout_s=config.timeout_s
@@ -77,6 +83,7 @@ class Adapter:
         self._cloud: Client | None = None
         self._sync: CloudSync | None = None
         self._mp1: Mp1Client | None = None
+        self._registry: RegistryView | None = None
         self._dialect = Dialect(config.profile == "sandbox", config.heartbeat_s is not None, config.profile == "auto")
         self._instance: AppInstance | None = None
         self._exposure: Exposure | None = None
@@ -136,6 +143,7 @@ class Adapter:
                 versions=self._config.versions,
                 timeout_s=self._config.timeout_s,
             )
+            self._registry = RegistryView(self._mp1, self._own_app, self._own_apps)
         self._run(self._watch_edge(), "edge")
 
     async def stop(self) -> None:
@@ -398,10 +406,16 @@ class Adapter:
         with suppress(RequestFailed, Unreachable):
             await ipe.event(body, app_id)
 
+    def _own_app(self) -> str:
+        return self._instance.state.app_id if self._instance is not None else ""
+
+    async def _read_platform(self) -> JsonObject:
+        """What ``/platform`` shows."""
+        return await self._registry.read() if self._registry is not None else {}
+
     def _own_apps(self) -> set[str]:
         """The appInstanceIds of the CSE and of its exposed AEs."""
-        assert self._profile is not None
-        own = {cse_app_id(self._profile), self._instance.state.app_id if self._instance is not None else ""}
+        own = {cse_app_id(self._profile) if self._profile is not None else "", self._own_app()}
         return own | (self._exposure.app_ids() if self._exposure is not None else set())
 
     def _describe_instance(self) -> JsonObject:

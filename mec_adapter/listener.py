@@ -31,6 +31,8 @@ _HTTP_STATUS = {
 
 #: takes one m2m:sgn object that arrived below a path; gives the status to answer with
 TakeNotification = Callable[[str, Mapping[str, Any]], Awaitable[Status]]
+#: gives the registry of the MEC platform, {} without a platform
+ReadPlatform = Callable[[], Awaitable[Mapping[str, Any]]]
 #: takes one MEC notification that arrived below a path; gives whether anybody wanted it
 TakeCallback = Callable[[str, JsonObject], Awaitable[bool]]
 
@@ -44,6 +46,7 @@ class Listener:
         on_notification: gets what arrives at ``/onem2m/<path>``.
         on_callback: gets what arrives at ``/mec/<path>``.
         status: gives what ``/status`` shows.
+        platform: gives what ``/platform`` shows; None has no such page.
     """
 
     def __init__(
@@ -53,12 +56,13 @@ class Listener:
         on_notification: TakeNotification,
         on_callback: TakeCallback,
         status: Callable[[], Mapping[str, Any]],
+        platform: ReadPlatform | None = None,
     ) -> None:
         self._listen = listen
         self._public_url = public_url.rstrip("/")
         self._on_notification = on_notification
         self._on_callback = on_callback
-        self._status = status
+        self._status, self._platform = status, platform
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -73,6 +77,8 @@ class Listener:
         app.router.add_post("/onem2m/{path:.+}", self._notification)
         app.router.add_post("/mec/{path:.+}", self._callback)
         app.router.add_get("/status", self._show_status)
+        if self._platform is not None:
+            app.router.add_get("/platform", self._show_platform)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
@@ -125,6 +131,10 @@ class Listener:
 
     async def _show_status(self, request: web.Request) -> web.Response:
         return web.Response(body=orjson.dumps(self._status()), content_type="application/json")
+
+    async def _show_platform(self, request: web.Request) -> web.Response:
+        assert self._platform is not None  # else there is no such page
+        return web.Response(body=orjson.dumps(await self._platform()), content_type="application/json")
 
 
 def _bodies(content: Any) -> list[Mapping[str, Any]]:

@@ -75,22 +75,11 @@ class Mirror:
         await self._ipe.mirror("services", services_of(services, self._cse_id))
         await self._ipe.peers(services)
         await self._ipe.platform(await self._describe())
-        await self._ipe.mirror("apps", apps_of(await self._apps(services), self._own_apps()))
+        await self._ipe.mirror(
+            "apps", apps_of(await read_apps(self._mp1, services, self._own_apps()), self._own_apps())
+        )
         with suppress(Mp1Problem):  # without an IoT API there are no devices
             await self._ipe.mirror("devices", devices_of(await self._mp1.devices(), self._own_platform_id))
-
-    async def _apps(self, services: Sequence[Mapping[str, Any]]) -> dict[str, JsonObject]:
-        """What can be known of application instances: all that management shows, and the producers of services."""
-        found: dict[str, JsonObject] = {}
-        with suppress(Mp1Problem):  # not every platform lets applications read its lifecycle API
-            listed = as_list((await self._mp1.call(app_lcm.API, app_lcm.INSTANCES)).body)
-            found = {str(info["id"]): info for info in listed if info.get("id")}
-        for app_id in {app_id_of(service) for service in services} - found.keys() - self._own_apps() - {""}:
-            found[app_id] = {"appInstanceId": app_id}
-            with suppress(Mp1Problem):
-                shown = (await self._mp1.read_registration(app_id)).body
-                found[app_id] = shown if isinstance(shown, dict) else found[app_id]
-        return found
 
     async def _describe(self) -> JsonObject:
         transports: Any = []
@@ -101,3 +90,28 @@ class Mirror:
             caps = (await self._mp1.call(app_support.API, app_support.TIMING_CAPS)).body or {}
             timing = {key: value for key, value in caps.items() if key != "timeStamp"}
         return {"apiRoot": self._mp1.root_url, **self._instance(), "transports": transports, "timing": timing}
+
+
+async def read_apps(
+    mp1: Mp1Client, services: Sequence[Mapping[str, Any]], known: AbstractSet[str]
+) -> dict[str, JsonObject]:
+    """What can be known of application instances: all that management shows, and the producers of services.
+
+    Args:
+        mp1: client of the platform.
+        services: of the platform.
+        known: instances whose registrations need not be read.
+
+    Raises:
+        Mp1Unreachable: the platform does not answer.
+    """
+    found: dict[str, JsonObject] = {}
+    with suppress(Mp1Problem):  # not every platform lets applications read its lifecycle API
+        listed = as_list((await mp1.call(app_lcm.API, app_lcm.INSTANCES)).body)
+        found = {str(info["id"]): info for info in listed if info.get("id")}
+    for app_id in {app_id_of(service) for service in services} - found.keys() - known - {""}:
+        found[app_id] = {"appInstanceId": app_id}
+        with suppress(Mp1Problem):
+            shown = (await mp1.read_registration(app_id)).body
+            found[app_id] = shown if isinstance(shown, dict) else found[app_id]
+    return found
