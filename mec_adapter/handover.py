@@ -23,6 +23,7 @@ from typing import Any
 from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.status import Status
 from mec_adapter import handover_plan as plan
+from mec_adapter.handover_journal import Journal, Phase
 from mec_adapter.handover_plan import (
     ACP,
     AE,
@@ -103,6 +104,12 @@ async def edge_of(client: Client, url: str) -> Edge:
     return Edge(client, url, cse_profile(await client.cse_base()))
 
 
+def journal_of(source: Edge, target: Edge) -> Journal:
+    """A journal of moves from one to the other, kept at both; the caller closes it."""
+    ids = source.profile.cse_id, target.profile.cse_id
+    return Journal({ids[0]: source.client, ids[1]: target.client}, *ids)
+
+
 class Handover:
     """Moves AEs from a source to a target.
 
@@ -113,6 +120,7 @@ class Handover:
         arrive: tells an AE of its new CSE; None leaves that to the AE.
         arbiter: of two registrations of one AE, finds the newest; without it, or when it does not know, creationTime
             decides.
+        journal: where every step of a move is written down; None writes nothing.
     """
 
     def __init__(
@@ -122,7 +130,9 @@ class Handover:
         options: Options | None = None,
         arrive: Arrive | None = None,
         arbiter: Arbiter | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self._source, self._target = source, target
         self._options = options or Options()
         self._arrive, self._arbiter = arrive, arbiter
@@ -160,7 +170,18 @@ class Handover:
             Unreachable: a CSE did not answer.
         """
         async with self._room:
-            return await self._prepare(ae_id)
+            self._note(ae_id, Phase.PREPARING)
+            try:
+                move = await self._prepare(ae_id)
+            except (CannotMove, RequestFailed, Unreachable) as error:
+                self._note(ae_id, Phase.FAILED, Outcome(ae_id, trouble=str(error)))
+                raise
+            self._note(ae_id, Phase.PREPARED)
+            return move
+
+    def _note(self, ae_id: str, phase: Phase, outcome: Outcome | None = None) -> None:
+        if self._journal is not None:
+            self._journal.note(ae_id, phase, outcome)
 
     async def _prepare(self, ae_id: str) -> Move:
         tree = await read_tree(self._source.client, self._source_id, ae_id)
@@ -298,13 +319,18 @@ class Handover:
             if not self._to_switch:
                 self._calm.set()
         if not move.switched:
+            self._note(outcome.ae_id, Phase.FAILED, outcome)
             return outcome
+        self._note(outcome.ae_id, Phase.CLEANING)
         await self._calm.wait()
         async with self._room:
-            return await self._clean_up(move, outcome)
+            outcome = await self._clean_up(move, outcome)
+        self._note(outcome.ae_id, Phase.MOVED, outcome)
+        return outcome
 
     async def _switch(self, move: Move) -> Outcome:
         ae_id = move.tree.ae_id
+        self._note(ae_id, Phase.SWITCHING)
         began = time.monotonic()
         try:
             # While the source still serves: what has come since the preparation, so that little is left for the end.

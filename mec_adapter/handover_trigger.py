@@ -16,7 +16,7 @@ from typing import Any
 
 from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.status import Status
-from mec_adapter.handover import Arrive, Edge, Handover, Move, edge_of
+from mec_adapter.handover import Arrive, Edge, Handover, Move, edge_of, journal_of
 from mec_adapter.handover_plan import ASSOCIATE_LABEL, Options, Outcome
 from mec_adapter.handover_registry import arbiter, claim_exposed, cse_at
 from mec_adapter.handover_tree import CannotMove, aes_with
@@ -44,6 +44,7 @@ class Trigger:
         listen: host:port for notifications; port 0 takes a free one.
         public_url: how the platform reaches that address when it differs.
         done: hears how every AE's move went.
+        journal: whether the steps of moves are written down at both CSEs.
     """
 
     mp1: Mp1Client
@@ -55,6 +56,7 @@ class Trigger:
     listen: str = "127.0.0.1:0"
     public_url: str = ""
     done: Callable[[Outcome], None] | None = None
+    journal: bool = False
 
 
 async def run_handover_on_mobility(
@@ -170,7 +172,11 @@ class _Mover:
             client = Client(url, cse_id=cse_id, originator=trigger.originator)
             await self._stack.enter_async_context(client)
             target = await edge_of(client, url)
-            handover = Handover(trigger.source, target, trigger.options, trigger.arrive, arbiter(trigger.mp1))
+            journal = None
+            if trigger.journal:
+                journal = journal_of(trigger.source, target)
+                self._stack.push_async_callback(journal.close)
+            handover = Handover(trigger.source, target, trigger.options, trigger.arrive, arbiter(trigger.mp1), journal)
             self._handovers[url] = handover, target
         return self._handovers[url]
 

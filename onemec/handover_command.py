@@ -55,6 +55,9 @@ def handover(
     ] = False,
     concurrency: Annotated[int, option(help="AEs that are prepared at the same time.")] = 4,
     drain: Annotated[str, option(help="How long the old CSE may take to deliver last notifications.")] = "5s",
+    journal: Annotated[
+        bool, option("--journal/--no-journal", help="Write the steps of moves down at both CSEs, for their consoles.")
+    ] = True,
     demo: Annotated[bool, option("--demo", help="Two CSEs, a platform, devices and a subscriber of its own.")] = False,
     aes: Annotated[int, option(help="With --demo: how many AEs.")] = 100,
     rate: Annotated[str, option(help="With --demo: posts of each, e.g. 1/s.")] = "1/s",
@@ -74,12 +77,12 @@ def handover(
     if on_mobility:
         if not mep:
             fail("--on-mobility needs the MEC platform that reports mobility: give --mep", USAGE)
-        run_until_stopped(lambda stop: _follow(source, target, originator, mep, options, as_json, stop))
+        run_until_stopped(lambda stop: _follow(source, target, originator, mep, options, as_json, journal, stop))
     if not target:
         fail("--to is missing: give the URL of the CSE where the AEs go", USAGE)
     if not ae and not label:
         fail("which AEs? give --ae with an AE-ID, or --label", USAGE)
-    work = _Work(source, target, originator, mep, options, as_json)
+    work = _Work(source, target, originator, mep, options, as_json, journal)
     run_until_stopped(lambda stop: work.go(listed(ae), listed(label)))
 
 
@@ -101,14 +104,17 @@ async def _open(stack: AsyncExitStack, url: str, name: str, originator: str) -> 
 class _Work:
     """One handover by command."""
 
-    def __init__(self, source: str, target: str, originator: str, mep: str, options: Options, as_json: bool) -> None:
+    def __init__(
+        self, source: str, target: str, originator: str, mep: str, options: Options, as_json: bool, journal: bool
+    ) -> None:
+        self._journal = journal
         self._source, self._target, self._originator = source, target, originator
         self._mep, self._options, self._as_json = mep, options, as_json
 
     async def go(self, ae_ids: tuple[str, ...], labels: tuple[str, ...]) -> int:
         """Move them; returns the exit code."""
         from cse.client import RequestFailed, Unreachable
-        from mec_adapter.handover import Handover
+        from mec_adapter.handover import Handover, journal_of
         from mec_adapter.handover_registry import arbiter, claim_exposed
         from mec_adapter.handover_tree import aes_with
         from mec_adapter.mp1.client import Mp1Client
@@ -125,7 +131,11 @@ class _Work:
             wanted = list(dict.fromkeys([*ae_ids, *(await aes_with(source.client, labels) if labels else ())]))
             if not wanted:
                 raise CannotStart(f"no AE of {source.profile.cse_id} has the label {', '.join(labels)}")
-            mover = Handover(source, target, self._options, arbiter=arbiter(mp1) if mp1 is not None else None)
+            journal = journal_of(source, target) if self._journal else None
+            if journal is not None:
+                stack.push_async_callback(journal.close)
+            newest = arbiter(mp1) if mp1 is not None else None
+            mover = Handover(source, target, self._options, arbiter=newest, journal=journal)
             outcomes = await mover.run(wanted)
             for outcome in outcomes if mp1 is not None else ():
                 try:
@@ -138,7 +148,14 @@ class _Work:
 
 
 async def _follow(
-    source: str, target: str, originator: str, mep: str, options: Options, as_json: bool, stop: asyncio.Event
+    source: str,
+    target: str,
+    originator: str,
+    mep: str,
+    options: Options,
+    as_json: bool,
+    journal: bool,
+    stop: asyncio.Event,
 ) -> int:
     from mec_adapter.config import AdapterStartError
     from mec_adapter.handover_trigger import Trigger, run_handover_on_mobility
@@ -161,7 +178,7 @@ async def _follow(
             tell(f"  status  {url}/status")
             tell("ready")
 
-        trigger = Trigger(mp1, edge, originator, default, options, done=done)
+        trigger = Trigger(mp1, edge, originator, default, options, done=done, journal=journal)
         try:
             await run_handover_on_mobility(trigger, stop, ready)
         except (Mp1Error, AdapterStartError) as error:
