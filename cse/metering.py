@@ -33,6 +33,12 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add(self, other: Histogram) -> None:
+        """Add what another of the same bounds has counted."""
+        for index, number in enumerate(other.counts):
+            self.counts[index] += number
+        self.total += other.total
+
     @property
     def count(self) -> int:
         """How many values were observed."""
@@ -44,6 +50,57 @@ class Histogram:
         for bound, number in zip((*map(str, self.bounds), "+Inf"), list(self.counts), strict=True):
             reached += number
             yield bound, reached
+
+
+#: binding, operation (TS-0004 clause 6.3.4.2.5), resource type (0 not said, ``OTHER``), response status code
+RequestKey = tuple[str, int, int, int]
+#: a resource type that nobody knows
+OTHER = -1
+
+
+class RequestMeter:
+    """How many requests of which kind were served, and how long they took: one look-up and one bucket for each.
+
+    Args:
+        known_types: resource types that are told apart. A client may name any number, and each would be a series.
+    """
+
+    __slots__ = ("_known_types", "tallies")
+
+    def __init__(self, known_types: frozenset[int]) -> None:
+        self._known_types = known_types | {0}
+        self.tallies: dict[RequestKey, Histogram] = {}
+
+    def served(self, binding: str, operation: int, resource_type: int, status: int, duration_s: float) -> None:
+        """Count a request. Plain numbers please: hashing a member of an Enum costs more than all of this.
+
+        Args:
+            binding: it came over, "" for none.
+            operation: its number.
+            resource_type: of a CREATE; 0 when none was said.
+            status: of the response.
+            duration_s: from decoded to durable.
+        """
+        key = binding, operation, resource_type, status
+        try:
+            tally = self.tallies[key]
+        except KeyError:
+            if resource_type not in self._known_types:
+                key = binding, operation, OTHER, status
+            tally = self.tallies.setdefault(key, Histogram())
+        tally.observe(duration_s)
+
+    def counts(self) -> dict[RequestKey, int]:
+        """How many of each kind."""
+        return {key: tally.count for key, tally in list(self.tallies.items())}
+
+    def seconds(self) -> dict[tuple[str, int], Histogram]:
+        """How long they took, by binding and operation."""
+        sums: dict[tuple[str, int], Histogram] = {}
+        for (binding, operation, _, _), tally in list(self.tallies.items()):
+            whole = sums.setdefault((binding, operation), Histogram(tally.bounds))
+            whole.add(tally)
+        return sums
 
 
 @dataclass(slots=True)
