@@ -158,11 +158,13 @@ class Cse:
         settings = replace(self.config.settings(self.config.poa), admin=self.security.admins)
         self.hosting = HostingCse(settings, load_registry(), self.engine)
         await self._set_up()
+        self.delivery.resume(self.engine)
         await self._open_bindings()
         poa = self.config.poa or self._points_of_access()
         self.hosting.settings = replace(settings, poa=poa)
         await self._set_up()
         rebuild(self.hosting, self._env())
+        self.delivery.open()
         if self.security.credentials is not None:
             self.security.credentials.on_change = self._credentials_changed
             self._run(self.security.watch(), "credentials")

@@ -12,8 +12,9 @@ import logging
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cse.bindings.outbound import Guard
 from cse.delivery_breaker import Breaker, Targets
@@ -81,6 +82,19 @@ class _Line:
         self.worker: asyncio.Task[None] | None = None
 
 
+class SendStore(Protocol):
+    """What keeps notifications over a crash (``cse.ports.Engine``)."""
+
+    def unsent(self) -> Sequence[Send]:
+        """What was on its way before, in its order; given once."""
+
+    def keeps(self, send: Send) -> bool:
+        """Whether a send outlives this process."""
+
+    def sent(self, send: Send) -> None:
+        """Nobody needs this send any more."""
+
+
 class Delivery:
     """Sends for the core.
 
@@ -108,6 +122,8 @@ class Delivery:
         self._tell = tell
         self._guard = guard
         self._keeps = keeps
+        self._store: SendStore | None = None
+        self._is_open = True
         #: how long each attempt took, by URL scheme
         self.seconds: dict[str, Histogram] = {}
         #: every attempt, and what was given up
@@ -153,6 +169,26 @@ class Delivery:
         self._breaker.answered(_target(send))
         return answer
 
+    def resume(self, store: SendStore) -> None:
+        """Queue what was on its way when this CSE stopped, before anything new; it goes out at ``open``.
+
+        Args:
+            store: keeps notifications over a crash.
+        """
+        self._store, self._is_open = store, False
+        for send in store.unsent():
+            self.post(send)
+
+    def open(self) -> None:
+        """The senders are there: send what was gathered, and from now on what is posted."""
+        self._is_open = True
+        for target, line in self._lines.items():
+            self._set_going(target, line)
+
+    def _set_going(self, target: str, line: _Line) -> None:
+        if line.worker is None and self._is_open:
+            line.worker = asyncio.create_task(self._work(target, line), name=f"notify {target}")
+
     def post(self, send: Send) -> None:
         """Queue a notification for its target."""
         if send.channel:
@@ -171,8 +207,7 @@ class Delivery:
         waiting = _Waiting(send, size_bytes, time.monotonic())
         if self._makes_room(line, waiting):
             self._enqueue(line, waiting)
-        if line.worker is None:
-            line.worker = asyncio.create_task(self._work(target, line), name=f"notify {target}")
+        self._set_going(target, line)
 
     async def stop(self, grace_s: float) -> None:
         """Give what is queued a last chance, then give the rest back to who keeps it, and stop."""
@@ -221,6 +256,7 @@ class Delivery:
                     self._queued -= 1
                     self._queued_bytes -= older.size_bytes
                     self._dropped += 1
+                    self._forget(older.send)
                     self.log.add(older.send, _target(older.send), Result.SUPERSEDED, "a newer one waits")
             line.queue = kept
 
@@ -274,13 +310,21 @@ class Delivery:
             self.log.add(send, _target(send), Result.DELIVERED, status=int(answer.status), duration_s=duration_s)
             self._report(send, answer)
 
+    def _forget(self, send: Send) -> None:
+        if self._store is not None:
+            self._store.sent(send)
+
     def _report(self, send: Send, answer: Response | None) -> None:
+        self._forget(send)
         if send.subject and not send.final:
             self._tell(send, answer)
 
     def _end(self, waiting: _Waiting, result: Result, reason: str, answer: Response | None) -> None:
         """A notification was not delivered: it goes back to who keeps it, or is a dead letter."""
         send = waiting.send
+        if answer is None and self._stopping.is_set() and self._store is not None and self._store.keeps(send):
+            self.log.add(send, _target(send), Result.KEPT, reason, attempt=waiting.attempts)
+            return
         if answer is None and not send.final and self._keeps(send):
             result = Result.KEPT
         elif result is not Result.DROPPED:
@@ -308,6 +352,7 @@ class Delivery:
                 return
             if waiting.superseded and waiting.attempts:
                 self._dropped += 1
+                self._forget(send)
                 self.log.add(send, target, Result.SUPERSEDED, "a newer one waits", attempt=waiting.attempts)
                 return
             waiting.attempts += 1

@@ -29,7 +29,7 @@ class Result(StrEnum):
     FAILED = "failed"  #: nobody answered; it is tried again when that is worth it
     REFUSED = "refused"  #: the target answered with an error: it is not tried again
     GIVEN_UP = "given up"  #: it was tried often enough
-    KEPT = "kept"  #: given back to its subscription, which keeps it (pendingNotification)
+    KEPT = "kept"  #: by its subscription (pendingNotification), or by the store for the next start
     DROPPED = "dropped"  #: too many waited for this target
     SUPERSEDED = "superseded"  #: a newer one takes its place (latestNotify)
 

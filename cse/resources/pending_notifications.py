@@ -7,6 +7,7 @@ carry numbers, so that those that come back take their old places. Everything he
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cse.onem2m.primitives import Response
@@ -61,6 +62,7 @@ def queue(
     latest: bool = False,
     final: bool = False,
     number: int = 0,
+    request_id: str = "",
 ) -> tuple[Resource, bool]:
     """Hand a message to the shell; returns the subscriber as stored then, and whether the target can be reached.
 
@@ -72,15 +74,20 @@ def queue(
         latest: it makes older ones obsolete.
         final: nobody wants to know how it went.
         number: its place in the order of messages when it has one already.
+        request_id: the one it was sent with before, by which the target knows it again; "" for the first time.
     """
     attributes = subscriber.attributes
     category = LATEST if latest or attributes.get("ln") else attributes.get("nec")
     send = ctx.notification(target, content, subject=subscriber.ri, category=category, final=final)
     if send is None:
         return subscriber, False
-    ctx.queue(send)
+    if request_id:
+        send = replace(send, request=replace(send.request, request_id=request_id))
     if "pn" not in attributes or final:
+        ctx.queue(send)
         return subscriber, True
+    send = replace(send, kept=False)
+    ctx.queue(send)
     # Until it is answered it is kept: what a crash takes from the shell goes out again after the restart.
     number = number or subscriber.internal.get("number", 0) + 1
     open_ones = subscriber.internal.get("unanswered") or ()
@@ -118,6 +125,7 @@ def keep(
     content: dict[str, Any],
     retry_s: float,
     number: int = 0,
+    request_id: str = "",
 ) -> Resource:
     """Keep a notification that cannot go out now (pendingNotification); without that policy it is dropped.
 
@@ -130,12 +138,13 @@ def keep(
         content: the message.
         retry_s: when to try again, seconds since the epoch.
         number: its place in the order of messages when it has one already.
+        request_id: the one it was sent with, "" when it was not sent yet.
     """
     policy = subscriber.attributes.get("pn")
     if policy is None and _cse_closed_until(ctx) is None:
         return subscriber
     newest = max(number, subscriber.internal.get("number", 0) + (not number))
-    entry = [target, content, number or newest]
+    entry = [target, content, number or newest, request_id]
     kept = list(subscriber.internal.get("pending") or ())
     if policy == SEND_LATEST:
         if any(one[0] == target and one[2] > entry[2] for one in kept):
@@ -167,8 +176,8 @@ def recover(ctx: Context, subscriber: Resource) -> None:
     """After a restart: what was sent and not answered before goes out again, in its order."""
     lost = subscriber.internal.get("unanswered") or ()
     subscriber = ctx.adjust(subscriber, {}, unanswered=[])
-    for target, content, number, _ in lost:
-        subscriber = keep(ctx, subscriber, target, content, ctx.env.now, number)
+    for target, content, number, request_id in lost:
+        subscriber = keep(ctx, subscriber, target, content, ctx.env.now, number, request_id)
     retry_pending(ctx, subscriber)
 
 
@@ -185,18 +194,21 @@ def resend(ctx: Context, subscriber: Resource) -> Resource:
     latest = subscriber.attributes.get("pn") == SEND_LATEST
     sent: dict[str, int] = {}
     later: list[Any] = []
-    for target, content, number in pending:
+    for target, content, number, *sent_as in pending:  # stores of earlier releases have no request identifier
+        request_id = "".join(sent_as)
         reached: list[str] = []
         for one in subscriber.attributes["nu"] if target is None else (target,):
             sent[one] = sent.get(one, 0) + 1
             if sent[one] > _TOGETHER:
-                later.append([one, content, number])
+                later.append((one, content, number, request_id))
                 continue
-            subscriber, is_reached = queue(ctx, subscriber, one, content, latest=latest, number=number)
+            subscriber, is_reached = queue(
+                ctx, subscriber, one, content, latest=latest, number=number, request_id=request_id
+            )
             if is_reached:
                 reached.append(one)
             else:
-                subscriber = keep(ctx, subscriber, one, content, ctx.env.now + RETRY_S, number)
+                subscriber = keep(ctx, subscriber, one, content, ctx.env.now + RETRY_S, number, request_id)
         if subscriber.attributes.get("nse"):
             subscriber = count(ctx, subscriber, "rqs", reached)
         if target is None:
@@ -206,8 +218,8 @@ def resend(ctx: Context, subscriber: Resource) -> Resource:
             if following is None:
                 return subscriber
             subscriber = following
-    for target, content, number in later:
-        subscriber = keep(ctx, subscriber, target, content, ctx.env.now + RETRY_S, number)
+    for target, content, number, request_id in later:
+        subscriber = keep(ctx, subscriber, target, content, ctx.env.now + RETRY_S, number, request_id)
     return subscriber
 
 
@@ -225,7 +237,8 @@ def delivered(ctx: Context, subscriber: Resource, send: Send, answer: Response |
     newer_waits = send.request.event_category == LATEST and any(one[0] == send.target for one in rest)
     if answer is None:
         if send.target in subscriber.attributes["nu"] and not newer_waits:
-            keep(ctx, subscriber, send.target, send.request.content, ctx.env.now + RETRY_S, number)
+            sent_as = send.request.request_id
+            keep(ctx, subscriber, send.target, send.request.content, ctx.env.now + RETRY_S, number, sent_as)
         return
     # It answers again, and all that went out together is answered: the next may go.
     waits = any(entry[0] == send.target for entry in subscriber.internal.get("pending") or ())

@@ -118,16 +118,16 @@ class RequestHooks(Hooks):
         answer = yield from ctx.perform(request)
         result = _as_primitive(ctx, request, answer)
         current = ctx.store.get(resource.ri)
-        if current is not None:
-            outcome = _COMPLETED if answer.status.is_success else _FAILED
-            with ctx.transaction():
+        outcome = _COMPLETED if answer.status.is_success else _FAILED
+        with ctx.transaction():
+            if current is not None:
                 # The stored request has served its purpose: what it carried need not stay on disk.
                 changed = ctx.modify(current, {"rs": outcome, "ors": _result(result)})
                 ctx.adjust(changed, {}, pending=None)
-        for target in pending["targets"]:
-            send = ctx.notification(target, {"m2m:rsp": result})
-            if send is not None:
-                ctx.queue(send)
+            for target in pending["targets"]:
+                send = ctx.notification(target, {"m2m:rsp": result})
+                if send is not None:
+                    ctx.queue(send)
 
 
 def _times(ctx: Context) -> tuple[dict[str, str], float, str]:

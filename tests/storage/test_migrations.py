@@ -66,6 +66,7 @@ class Store:
         with self.opened() as connection:
             connection.execute(text("DROP INDEX instance_rn"))
             connection.execute(text(FIRST))
+            connection.execute(text("DROP TABLE outbox"))
             connection.execute(text("UPDATE meta SET value = '1' WHERE name = 'schema_version'"))
 
 
@@ -144,10 +145,11 @@ async def test_a_kill_within_an_upgrade_leaves_the_store_whole(store: Store, tmp
     store.make_first()
     folder = tmp_path / "steps"
     shutil.copytree(Path(migrations.__file__).parent, folder)
-    (folder / "versions" / "0003_never.py").write_text(
+    last = statements.SCHEMA_VERSION
+    (folder / "versions" / f"{last + 1:04}_never.py").write_text(
         "import os, signal\n"
         "from alembic import op\n"
-        "revision, down_revision = '0003', '0002'\n"
+        f"revision, down_revision = '{last + 1:04}', '{last:04}'\n"
         "def upgrade():\n"
         "    op.execute('DELETE FROM instance')\n"
         "    op.drop_table('garbage')\n"
