@@ -98,6 +98,11 @@ class CseConfig(BaseSettings):
     request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
     registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
     max_body_bytes: int = Field(1 << 16, ge=1024, le=1 << 20, description="largest request body")
+    console_peers: _Texts = Field(
+        (),
+        description="neighbours the console shows: adapter=URL of the adapter's listener, cloud=URL of the cloud CSE "
+        "(default: the registrar)",
+    )
     open_metrics: bool = Field(False, description="everybody may read /metrics, not administrators only")
     rate_per_s: float = Field(
         1000.0, ge=0, description="requests a second of one entity with credential, or one address; 0: any number"
@@ -131,7 +136,9 @@ class CseConfig(BaseSettings):
     def _spans(cls, value: Any) -> float:
         return parse_seconds(value)
 
-    @field_validator("poa", "releases", "admin", "allowed_originators", "cors_origins", "outbound", mode="before")
+    @field_validator(
+        "poa", "releases", "admin", "allowed_originators", "cors_origins", "outbound", "console_peers", mode="before"
+    )
     @classmethod
     def _lists(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -188,6 +195,20 @@ class CseConfig(BaseSettings):
     @classmethod
     def _outbound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parse_rules(value)
+        return value
+
+    @field_validator("console_peers")
+    @classmethod
+    def _neighbours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            name, equals, url = text.partition("=")
+            parts = urlsplit(url)
+            if name not in ("adapter", "cloud") or not equals or parts.scheme not in ("http", "https"):
+                raise ValueError(
+                    f"{text!r} names no neighbour: write adapter=http://127.0.0.1:8082, or cloud=http://..."
+                )
+            if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+                raise ValueError(f"{name}={url!r}: write scheme, host and port, and no password")
         return value
 
     @field_validator("http", "coap", "coaps")
@@ -265,6 +286,14 @@ class CseConfig(BaseSettings):
             registrar=self.registrar_id if self.registrar else "",
             in_cse_id=self.id if self.type is CseType.IN else "",
         )
+
+
+def neighbours(config: CseConfig) -> dict[str, str]:
+    """The addresses of what the console shows beside the CSE: adapter, cloud."""
+    named = dict(text.split("=", 1) for text in config.console_peers)
+    if "cloud" not in named and urlsplit(config.registrar).scheme in ("http", "https"):
+        named["cloud"] = config.registrar
+    return named
 
 
 def outbound_rules(config: CseConfig) -> Rules:

@@ -91,6 +91,12 @@ def cse(
     open_metrics: Annotated[
         bool | None, typer.Option("--open-metrics", help="Everybody may read /metrics, not administrators only.")
     ] = None,
+    console_peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Neighbour that the console shows (repeat): adapter=http://host:8082, cloud=URL (default: registrar)."
+        ),
+    ] = None,
     outbound: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,6 +148,7 @@ def cse(
         "allowed_originators": tuple(allow) if allow else None,
         "rate_per_s": rate,
         "open_metrics": open_metrics,
+        "console_peers": tuple(console_peer) if console_peer else None,
         "outbound": tuple(outbound) if outbound else None,
         "insecure_dev": insecure_dev,
         "log_level": log_level,

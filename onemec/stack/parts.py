@@ -117,6 +117,7 @@ def _cse(
     if name == "edge":
         command += ["--coap", f"{LOOPBACK}:{config.ports['coap']}"]
         command += ["--registrar", config.url("cloud"), "--registrar-id", IN_ID]
+        command += ["--console-peer", f"adapter={config.url('adapter')}"]
     title = f"{'edge CSE' if name == 'edge' else 'cloud IN-CSE'} {cse_id}"
     return Part(name, title, f"{config.url(name)}/{base}", _onemec(*command), after=after, wave=wave)
 
