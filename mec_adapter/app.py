@@ -23,6 +23,7 @@ from mec_adapter.link import Link
 from mec_adapter.listener import Listener
 from mec_adapter.liveness import Liveness
 from mec_adapter.mapping import app_info, category, cse_services, iot_platform_info
+from mec_adapter.metrics import AdapterMetrics, Mp1Meter
 from mec_adapter.mirror import Mirror
 from mec_adapter.mp1.app_support import termination_of
 from mec_adapter.mp1.client import Mp1Client
@@ -67,6 +68,7 @@ class Adapter:
     def __init__(self, config: AdapterConfig) -> None:
         check(config)
         self._config = config
+        self._meter = Mp1Meter()
         self._listener = Listener(
             config.listen,
             config.public_url,
@@ -74,6 +76,7 @@ class Adapter:
             self._called_back,
             lambda: self.status().as_dict(),
             self._read_platform,
+            AdapterMetrics(self.status, self._meter),
         )
         self._edge = Client(
             config.cse_url, cse_id=config.cse_id, originator=config.originator, timeout_s=config.timeout_s
@@ -142,6 +145,7 @@ class Adapter:
                 credentials=self._config.credentials,
                 versions=self._config.versions,
                 timeout_s=self._config.timeout_s,
+                asked=self._meter.asked,
             )
             self._registry = RegistryView(self._mp1, self._own_app, self._own_apps)
         self._run(self._watch_edge(), "edge")

@@ -11,11 +11,13 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import load_cbor, load_json
 from cse.onem2m.status import Status
 from mec_adapter.config import AdapterStartError, listen_address
+from mec_adapter.metrics import AdapterMetrics
 from mec_adapter.mp1.types import JsonObject
 
 _log = logging.getLogger("mec_adapter.listener")
@@ -47,6 +49,7 @@ class Listener:
         on_callback: gets what arrives at ``/mec/<path>``.
         status: gives what ``/status`` shows.
         platform: gives what ``/platform`` shows; None has no such page.
+        metrics: answers ``/metrics`` and ``/ready``; None has neither.
     """
 
     def __init__(
@@ -57,12 +60,13 @@ class Listener:
         on_callback: TakeCallback,
         status: Callable[[], Mapping[str, Any]],
         platform: ReadPlatform | None = None,
+        metrics: AdapterMetrics | None = None,
     ) -> None:
         self._listen = listen
         self._public_url = public_url.rstrip("/")
         self._on_notification = on_notification
         self._on_callback = on_callback
-        self._status, self._platform = status, platform
+        self._status, self._platform, self._metrics = status, platform, metrics
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -79,6 +83,10 @@ class Listener:
         app.router.add_get("/status", self._show_status)
         if self._platform is not None:
             app.router.add_get("/platform", self._show_platform)
+        app.router.add_get("/health", self._show_health)
+        if self._metrics is not None:
+            app.router.add_get("/ready", self._show_ready)
+            app.router.add_get("/metrics", self._show_metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
@@ -135,6 +143,19 @@ class Listener:
     async def _show_platform(self, request: web.Request) -> web.Response:
         assert self._platform is not None  # else there is no such page
         return web.Response(body=orjson.dumps(await self._platform()), content_type="application/json")
+
+    async def _show_health(self, request: web.Request) -> web.Response:
+        return web.Response(body=b'{"status":"up"}', content_type="application/json")
+
+    async def _show_ready(self, request: web.Request) -> web.Response:
+        assert self._metrics is not None  # else there is no such page
+        is_ready, parts = self._metrics.ready()
+        body = orjson.dumps({"status": "ready" if is_ready else "not ready", "parts": parts})
+        return web.Response(status=200 if is_ready else 503, body=body, content_type="application/json")
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        assert self._metrics is not None  # else there is no such page
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _bodies(content: Any) -> list[Mapping[str, Any]]:

@@ -25,6 +25,14 @@ _MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _MERGE_PATCH = "application/merge-patch+json"
 
 
+#: told of each request: method, path, HTTP status (0: no answer), seconds until then
+Asked = Callable[[str, str, int, float], None]
+
+
+def _nobody(method: str, path: str, status: int, duration_s: float) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A successful answer: status, decoded body (None when empty), ETag and Location ("" when missing)."""
@@ -45,6 +53,7 @@ class Mp1Client:
         headers: sent with every request, e.g. a session cookie of a hosted sandbox.
         timeout_s: for one request in all.
         clock: monotonic seconds.
+        asked: told of each request.
     """
 
     def __init__(
@@ -56,7 +65,9 @@ class Mp1Client:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
+        asked: Asked = _nobody,
     ) -> None:
+        self._asked, self._clock = asked, clock
         self.root_url = root_url.rstrip("/")
         self._versions = dict(versions or {})
         self._proven: dict[str, str] = {}
@@ -317,10 +328,12 @@ class Mp1Client:
     async def _exchange(
         self, method: str, url: str, data: bytes | None, headers: dict[str, str], query: list[tuple[str, str]]
     ) -> tuple[int, str, Mapping[str, str], bytes]:
+        began_s, status = self._clock(), 0
         try:
             async with self._session.request(
                 method, url, data=data, headers=headers, params=query, timeout=self._timeout, allow_redirects=False
             ) as answer:
+                status = answer.status
                 raw = await answer.content.read(_MAX_ANSWER_BYTES)
                 while not answer.content.at_eof() and len(raw) < _MAX_ANSWER_BYTES:
                     raw += await answer.content.read(_MAX_ANSWER_BYTES - len(raw))
@@ -329,6 +342,8 @@ class Mp1Client:
             raise Mp1Unreachable(f"{self.root_url} gave no answer in {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Mp1Unreachable(f"{self.root_url}: {_reason(error)}") from error
+        finally:
+            self._asked(method, urlsplit(url).path, status, self._clock() - began_s)
 
     async def _gone(self, api: Api, endpoint: Endpoint, **path: Any) -> None:
         try:
