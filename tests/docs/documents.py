@@ -139,18 +139,11 @@ class _Running:
             self._fail(block.line, f"it was refused ({refused[0]}) and the document does not say so", shown)
 
     def _compare(self, documented: str, out: str, line: int) -> None:
-        shown = [" ".join(text.split()) for text in self._place.ports.as_documented(out).splitlines()]
-        position = 0
-        for number, text in enumerate(documented.splitlines()):
-            wanted = " ".join(text.split())
-            if not wanted or _GAP.fullmatch(wanted):
-                continue
-            pattern = re.compile(".*".join(re.escape(part) for part in _GAP.split(wanted)))
-            while position < len(shown) and not pattern.fullmatch(shown[position]):
-                position += 1
-            if position == len(shown):
-                self._fail(line + number, f"it does not print {text.strip()!r}", out)
-            position += 1
+        shown = " ".join(self._place.ports.as_documented(out).split())
+        lines = documented.rstrip().splitlines()
+        for number in range(1, len(lines) + 1):
+            if not re.search(_pattern("\n".join(lines[:number])), shown):
+                self._fail(line + number - 1, f"it does not print {lines[number - 1].strip()!r} there", out)
 
     def _fail(self, line: int, reason: str, out: str = "") -> None:
         beside = "".join(f"\n--- {name}:\n{started.out[-1500:]}" for name, started in self._beside.items())
@@ -170,6 +163,11 @@ def console(block: Block) -> list[tuple[int, str, str]]:
         else:
             found[-1] = (found[-1][0], found[-1][1], found[-1][2] + line + "\n")
     return found
+
+
+def _pattern(documented: str) -> str:
+    """Shown output as a regular expression: lines may be wrapped elsewhere, ... stands for anything."""
+    return ".*?".join(r"\s".join(map(re.escape, part.split())) for part in _GAP.split(documented))
 
 
 def _line_of(ran: Ran) -> int:

@@ -97,7 +97,6 @@ class Place:
             "HOME": str(self._home),
             "XDG_CONFIG_HOME": str(self._home / ".config"),
             "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "NO_COLOR": "1",
             "TERM": "dumb",
             "COLUMNS": "110",
