@@ -26,6 +26,7 @@ from cse.onem2m.errors import SecurityAssociationRequired
 DEFAULT_FILE = "onemec-credentials.json"
 DEVICE, ADMIN, CSE = "device", "admin", "cse"
 _ROLES = (DEVICE, ADMIN, CSE)
+_CONSOLE_ROLES = ("", "viewer", "operator")
 _TOKEN_BYTES, _KEY_BYTES, _SALT_BYTES = 24, 16, 12
 #: Mosquitto's own number; a token has 192 random bits, which no number of rounds makes safer
 _MQTT_ROUNDS = 101
@@ -48,6 +49,7 @@ class Credential:
         token_sha256: of the bearer token, in hex.
         psk: the pre-shared key of DTLS; its identity is ``entity``.
         mqtt_password: the token as Mosquitto keeps passwords.
+        console: the role of a device in the console: ``operator``, or "" for a viewer.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Credential:
     token_sha256: str
     psk: str
     mqtt_password: str
+    console: str = ""
 
     @property
     def mqtt_user(self) -> str:
@@ -63,17 +66,20 @@ class Credential:
         return self.entity.removeprefix("/").replace("/", ":")
 
 
-def new_credential(name: str, entity: str, role: str) -> tuple[Credential, str]:
+def new_credential(name: str, entity: str, role: str, console: str = "") -> tuple[Credential, str]:
     """A credential with fresh secrets, and its token, which nothing can show again.
 
     Args:
         name: what people call it.
         entity: AE-ID or CSE-ID.
         role: ``device``, ``admin`` or ``cse``.
+        console: the role in the console: ``operator``, or "" for what goes with the role.
 
     Raises:
-        CredentialsError: no name, or no identifier of the role's kind.
+        CredentialsError: no name, or no identifier of the role's kind; or no role in the console.
     """
+    if console not in _CONSOLE_ROLES:
+        raise CredentialsError(f"{console!r} is no role in the console: say viewer or operator")
     if not is_resource_name(name):
         raise CredentialsError(f"{name!r} is no name: use letters, digits, '-', '.', '_'")
     if role == CSE and not (is_entity_id(entity) and entity.startswith("/") and entity.count("/") == 1):
@@ -82,7 +88,7 @@ def new_credential(name: str, entity: str, role: str) -> tuple[Credential, str]:
         raise CredentialsError(f"{entity!r} is no AE-ID: begin it with C or S, e.g. Clamp1")
     token = secrets.token_hex(_TOKEN_BYTES)
     key = secrets.token_hex(_KEY_BYTES)
-    return Credential(name, entity, role, _sha256(token), key, _mosquitto_hash(token)), token
+    return Credential(name, entity, role, _sha256(token), key, _mosquitto_hash(token), console), token
 
 
 class CredentialFile:
@@ -114,7 +120,7 @@ class CredentialFile:
             raise CredentialsError(f"credentials {self.path}: this is no file of onemec device") from error
         for credential in found:
             sound = credential.role in _ROLES and all(isinstance(value, str) for value in asdict(credential).values())
-            if not sound or not is_entity_id(credential.entity):
+            if not sound or not is_entity_id(credential.entity) or credential.console not in _CONSOLE_ROLES:
                 raise CredentialsError(f"credentials {self.path}: the entry {credential.name!r} makes no sense")
         return {credential.name: credential for credential in found}
 
@@ -139,7 +145,7 @@ class CredentialFile:
         """
         with self._changing() as known:
             old = _named(known, name, self.path)
-            fresh, token = new_credential(name, old.entity, old.role)
+            fresh, token = new_credential(name, old.entity, old.role, old.console)
             known[name] = fresh
         return fresh, token
 
@@ -242,6 +248,11 @@ class Credentials:
         self._by_user = {credential.mqtt_user: credential for credential in known}
         self.on_change()
         return True
+
+    def console_role(self, entity: str) -> str:
+        """The role in the console that an entity was given, "" for what goes with its credential."""
+        known = self._by_entity.get(entity)
+        return known.console if known is not None else ""
 
     def holds(self, entity: str) -> bool:
         """Whether an entity has a credential."""

@@ -73,6 +73,7 @@ class Watches:
         self._note = note
         self._keep_alive_s = keep_alive_s
         self._streams: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self._followers: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
         self._count = 0
         self._stopping = False
 
@@ -93,6 +94,8 @@ class Watches:
             raise Unreachable("there is no binding of this name")
         ri = url.partition("://")[2]
         event = send.request.content["m2m:sgn"]
+        for tell in list(self._followers.get(ri, ())):
+            tell(event)
         data = b"data: " + dump_json({"m2m:sgn": event}) + b"\n\n"
         for queue in list(self._streams.get(ri, ())):
             if queue.qsize() >= _QUEUED:
@@ -102,6 +105,21 @@ class Watches:
                 if event["nev"]["net"] == _DELETED:
                     self._end(ri, queue, b"")
         return Response(Status.OK, send.request.request_id)
+
+    def follow(self, ri: str, tell: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Have somebody in this process told of the events (m2m:sgn) of a resource; gives what ends that."""
+        self._followers.setdefault(ri, []).append(tell)
+        self._watched.add(ri)
+
+        def unfollow() -> None:
+            followers = self._followers[ri]
+            followers.remove(tell)
+            if not followers:
+                del self._followers[ri]
+                if ri not in self._streams:
+                    self._watched.discard(ri)
+
+        return unfollow
 
     async def close(self) -> None:
         """End all watches."""
@@ -245,7 +263,8 @@ class Watches:
         queues.discard(queue)
         if not queues:
             del self._streams[ri]
-            self._watched.discard(ri)
+            if ri not in self._followers:
+                self._watched.discard(ri)
         if last:
             queue.put_nowait(last)
         queue.put_nowait(None)

@@ -99,7 +99,7 @@ def explain(
     operation = Operation.RETRIEVE if privilege is Privilege.DISCOVERY else Operation[str(privilege.name)]
     asked = Request(operation, to, originator, env.new_id(), release="3", content=content, peer_address=peer_address)
     ctx = RequestContext(cse, env, asked, serve)
-    resource = ctx.find_local(to) or _parent_of_virtual(ctx, to)
+    resource = ctx.find_local(to) or virtual_parent(ctx, to)
     if resource is None:
         raise NotFound(f"there is no resource {to!r} at this CSE")
     who = shorten(originator, ctx.settings.sp_id, ctx.settings.cse_id)
@@ -107,7 +107,7 @@ def explain(
     return _explained(ctx, resource, privilege, who, child_type, granted)
 
 
-def _parent_of_virtual(ctx: RequestContext, to: str) -> Resource | None:
+def virtual_parent(ctx: RequestContext, to: str) -> Resource | None:
     """The resource whose virtual child (la, ol, fopt, ...) an address names."""
     path, _, name = to.rpartition("/")
     parent = ctx.find_local(path) if path else None
