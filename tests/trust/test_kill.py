@@ -39,10 +39,10 @@ class Victim:
 
     Args:
         path: of the SQLite file, or the URL of a store.
-        broken: it acknowledges before the commit.
+        broken: the promise it breaks (see ``broken_cse``), "" when it is as shipped.
     """
 
-    def __init__(self, path: Path | str, *, broken: bool = False) -> None:
+    def __init__(self, path: Path | str, *, broken: str = "") -> None:
         self.path = path
         self.store = path if isinstance(path, str) else f"sqlite:///{path}"
         self.broken = broken
@@ -53,7 +53,7 @@ class Victim:
     def start(self) -> float:
         """Start it and wait for ``ready``; gives the seconds that took."""
         command = (
-            [sys.executable, "-m", "tests.trust.broken_cse", str(self.port), self.store]
+            [sys.executable, "-m", "tests.trust.broken_cse", str(self.port), self.store, self.broken]
             if self.broken
             else [
                 *(sys.executable, "-m", "onemec", "cse", "--http", f"127.0.0.1:{self.port}"),
@@ -83,7 +83,8 @@ def digest(content: str) -> str:
 class Load:
     """Clients that create (and sometimes delete) instances and keep the log of what was acknowledged."""
 
-    def __init__(self, victim: Victim, container: str, seed: int) -> None:
+    def __init__(self, victim: Victim, container: str, seed: int, prefix: str = "") -> None:
+        self.prefix = prefix
         self.victim = victim
         self.container = container
         self.random = random.Random(seed)
@@ -107,7 +108,7 @@ class Load:
         sequence = 0
         while True:
             sequence += 1
-            name = f"n{number}-{sequence}"
+            name = f"{self.prefix}n{number}-{sequence}"
             content = f"{name} {self.random.random()}"
             self.unsure.add(name)
             if await self._post(session, name, content) != 2001:
@@ -231,7 +232,7 @@ async def test_no_acknowledged_write_is_lost_by_kill_9_on_postgresql(postgres_ur
 
 async def test_control_a_cse_that_acknowledges_early_is_caught(tmp_path: Path) -> None:
     for attempt in range(6):
-        victim = Victim(tmp_path / f"broken{attempt}.db", broken=True)
+        victim = Victim(tmp_path / f"broken{attempt}.db", broken="early")
         wrong, _, _ = await kill_and_audit(victim, 2, attempt)
         if any(entry.startswith("lost") for entry in wrong):
             return
@@ -240,7 +241,7 @@ async def test_control_a_cse_that_acknowledges_early_is_caught(tmp_path: Path) -
 
 async def test_control_a_cse_that_acknowledges_early_is_caught_on_postgresql(postgres_url: str) -> None:
     for attempt in range(6):
-        wrong, _, _ = await kill_and_audit(Victim(postgres_url, broken=True), 1, attempt)
+        wrong, _, _ = await kill_and_audit(Victim(postgres_url, broken="early"), 1, attempt)
         if any(entry.startswith("lost") for entry in wrong):
             return
         async with aiohttp.ClientSession(headers=HEADERS) as session:
