@@ -325,3 +325,65 @@ async def test_a_dead_target_costs_its_own_queue_only_so_long(
     await until(lambda: sending.counts.failed == 50)
     assert len(network.attempts) < 20
     assert "nobody answered for" in sending.log.dead_letters()[-1].record.reason
+
+
+class Kept:
+    """A store that keeps every notification until it was sent."""
+
+    def __init__(self, *sends: Send) -> None:
+        self.waiting = list(sends)
+
+    def unsent(self) -> list[Send]:
+        """All of them."""
+        return list(self.waiting)
+
+    def keeps(self, send: Send) -> bool:
+        """Until it was sent."""
+        return send in self.waiting
+
+    def sent(self, send: Send) -> None:
+        """Forget it."""
+        if send in self.waiting:
+            self.waiting.remove(send)
+
+
+async def test_what_was_on_its_way_goes_first_and_nothing_goes_before_the_senders_are_there(
+    sending: Delivery, network: Network
+) -> None:
+    store = Kept(notification(1, "http://t/"), notification(2, "http://refuse/"), notification(3, "http://t/"))
+    sending.resume(store)
+    sending.post(notification(4, "http://t/"))
+    await asyncio.sleep(0)
+    assert network.attempts == []
+    sending.open()
+    await settled(sending, network, 4)
+    assert [number for url, number in network.delivered if url == "http://t/"] == ["1", "3", "4"]
+    assert store.waiting == [], "what was refused needs no more care either"
+
+
+async def test_a_dead_target_costs_its_place_in_the_store_only_when_it_is_given_up(
+    sending: Delivery, network: Network
+) -> None:
+    store = Kept(notification(1, "http://dead/"))
+    sending.resume(store)
+    sending.open()
+    await settled(sending, network, 1)
+    assert store.waiting == []
+
+
+async def test_what_is_stored_is_not_given_up_by_a_stop(network: Network) -> None:
+    async def serve_local(request: Request) -> Response:
+        raise AssertionError("nothing here is for the CSE itself")
+
+    ending = Delivery({"http": network}, serve_local, "/id-in")
+    stored, lost = notification(1, "http://hang/"), notification(2, "http://hang2/")
+    store = Kept(stored, notification(3, "http://hang/"))
+    ending.resume(store)
+    ending.open()
+    ending.post(lost)
+    await asyncio.sleep(0)
+    await ending.stop(0.05)
+    assert [send.request.request_id for send in store.waiting] == ["1", "3"]
+    results = {record.request_id: record.result for record in ending.log.since(0) if record.result != Result.FAILED}
+    assert results == {"1": Result.KEPT, "3": Result.KEPT, "2": Result.GIVEN_UP}
+    assert ending.counts.failed == 1
