@@ -121,6 +121,18 @@ async def _lineage(client: Client, to: str, prefix: str) -> list[dict[str, Any]]
     return line
 
 
+async def address_of(client: Client, to: str) -> str:
+    """The structured address of a resource; as it was given where what is above it may not be read."""
+    from cse.client import RequestFailed
+
+    prefix = _prefix(to)
+    try:
+        line = await _lineage(client, to, prefix)
+    except RequestFailed:
+        return to
+    return prefix + "/".join(str(resource["rn"]) for resource in reversed(line))
+
+
 def _prefix(to: str) -> str:
     """The CSE-ID, with a slash behind it, of an address at another CSE; "" at the one asked."""
     if to.startswith("//"):

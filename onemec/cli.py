@@ -11,6 +11,7 @@ import typer
 from onemec import (
     acp_command,
     adapter_command,
+    bench_command,
     cse_command,
     deliveries_command,
     device_command,
@@ -18,6 +19,7 @@ from onemec import (
     explain_command,
     export_command,
     handover_command,
+    import_command,
     mep_command,
     resources_command,
     types_command,
@@ -51,6 +53,10 @@ app.add_typer(acp_command.app, name="acp", rich_help_panel=resources_command.PAN
 app.command("export", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
     export_command.export
 )
+app.command("import", cls=resources_command.ResourceCommand, rich_help_panel=resources_command.PANEL)(
+    import_command.import_
+)
+app.command("bench", rich_help_panel="Look inside")(bench_command.bench)
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 
 

@@ -1,67 +1,95 @@
-"""``onemec export``: the values below a resource, over a time range, as CSV or lines of JSON."""
+"""``onemec export``: the values below a resource, over a time range, as CSV, lines of JSON or Parquet."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onemec.process import errors, fail
-from onemec.resources_command import ADMIN, CSE_ID, URL, At, Cse, CseId, Originator, To, run_at
+from onemec.resources_command import ADMIN, CSE_ID, URL, At, Cse, CseId, Json, Originator, To, run_at
 from onemec.settings import USAGE
+from onemec.values import FORMATS, INSTANCE, TIME_SERIES_INSTANCE, BadRow, NoParquet, Row, timestamp_of, writing
 
 if TYPE_CHECKING:
     from cse.client import Client
 
-FORMATS = ("csv", "ndjson")
-#: what holds values, the type of the values, and the root of each in an answer
-_HOLDERS = {3: (4, "m2m:cin"), 29: (30, "m2m:tsi")}
+#: what holds values, the type of the values, and the root and name of each in an answer
+_HOLDERS = {3: (4, "m2m:cin", INSTANCE), 29: (30, "m2m:tsi", TIME_SERIES_INSTANCE)}
 _PAGE = 500
-_COLUMNS = ("time", "container", "name", "content")
-Row = dict[str, Any]
 
 
 def export(
     to: To,
-    form: Annotated[str, typer.Option("--format", "-f", help="csv or ndjson (one JSON object a line).")] = "csv",
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="csv, ndjson (one JSON object a line) or parquet (typed columns).")
+    ] = "csv",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default: the standard output.")] = None,
-    since: Annotated[str, typer.Option(help="Only what was created at this UTC time or later: 20261123T080000.")] = "",
-    until: Annotated[str, typer.Option(help="Only what was created before this UTC time.")] = "",
+    since: Annotated[
+        str, typer.Option("--from", "--since", help="Only what was created at this UTC time or later.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option("--to", "--until", help="Only what was created before this UTC time: 20261123T080000.")
+    ] = "",
     cse: Cse = URL,
     cse_id: CseId = CSE_ID,
     originator: Originator = ADMIN,
+    as_json: Json = False,
 ) -> None:
     """Export the contentInstances and timeSeriesInstances at and below a resource, oldest first.
 
+    With --json what was done is told as JSON on the standard error, because the values may go to the standard output.
+
     Examples: onemec export -/lamp > lamp.csv;
-    onemec export - --since 20261123T000000 -f ndjson -o day.ndjson
+    onemec export - --from 2026-11-23T00:00 --to 2026-11-24T00:00 -f parquet -o day.parquet
     """
     if form not in FORMATS:
         fail(f"--format {form} is none of {', '.join(FORMATS)}", USAGE)
-    span = {name: value for name, value in (("cra", since), ("crb", until)) if value}
+    span = _span(since, until)
 
     async def work(client: Client) -> None:
         count = 0
-        with _Writer(form, output) as write:
-            async for row in _rows(client, to, span):
-                write(row)
-                count += 1
-        errors.print(f"{count} values exported", markup=False)
+        try:
+            with writing(form, output) as write:
+                async for row in _rows(client, to, span):
+                    write(row)
+                    count += 1
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            fail(f"--output {output}: {error.strerror or error}")
+        except NoParquet as error:
+            fail(str(error))
+        if as_json:
+            errors.print(f'{{"exported": {count}}}', markup=False)
+        else:
+            errors.print(f"{count} values exported", markup=False)
 
     run_at(At(cse, cse_id, originator), work)
+
+
+def _span(since: str, until: str) -> dict[str, str]:
+    span = {}
+    for option, tag, value in (("--from", "cra", since), ("--to", "crb", until)):
+        try:
+            moment = timestamp_of(value)
+        except BadRow as error:
+            fail(f"{option}: {error}", USAGE)
+        if moment:
+            span[tag] = moment
+    return span
 
 
 async def _rows(client: Client, to: str, span: dict[str, str]) -> AsyncIterator[Row]:
     """The values, container by container; progress is shown where somebody looks."""
     from rich.progress import Progress
 
+    from onemec.acp_sites import address_of
+
     top = await client.retrieve(to)
-    places = [(to, top)] if top.get("ty") in _HOLDERS else []
+    places = [(await address_of(client, to), top)] if top.get("ty") in _HOLDERS else []
     for found in await client.discover(to, types=list(_HOLDERS)):
         places.append((found, await client.retrieve(found, attributes=["ty", "cni"])))
     total = sum(place.get("cni", 0) for _, place in places)
@@ -74,47 +102,34 @@ async def _rows(client: Client, to: str, span: dict[str, str]) -> AsyncIterator[
 
 
 async def _values(client: Client, path: str, kind: int, span: dict[str, str]) -> AsyncIterator[Row]:
-    number, root = _HOLDERS[kind]
+    number, root, name = _HOLDERS[kind]
     offset = 1
     while True:
         page = await client.retrieve(path, rcn=8, filter={"ty": [number], "lim": _PAGE, "ofst": offset, **span})
         values = page.get(root, [])
         for value in values:
-            yield {"time": value["ct"], "container": path, "name": value["rn"], "content": value.get("con")}
+            yield row_of(value, path, name)
         if len(values) < _PAGE:
             return
         offset += len(values)
 
 
-class _Writer:
-    """Writes rows in a format; a context, so that a file is whole or not there at all."""
+def row_of(value: dict[str, Any], path: str, kind: str) -> Row:
+    """The row of an instance.
 
-    def __init__(self, form: str, output: Path | None) -> None:
-        self._form, self._output = form, output
-        self._temporary = output.with_name(f".{output.name}.part") if output is not None else None
-        self._file: IO[str] = sys.stdout
-
-    def __enter__(self) -> Callable[[Row], object]:
-        if self._temporary is not None:
-            try:
-                self._file = self._temporary.open("w", encoding="utf-8", newline="")
-            except OSError as error:
-                fail(f"--output {self._output}: {error.strerror}")
-        if self._form == "ndjson":
-            return lambda row: print(json.dumps(row, ensure_ascii=False), file=self._file)
-        table = csv.DictWriter(self._file, _COLUMNS)
-        table.writeheader()
-        return lambda row: table.writerow(row | {"content": _text(row["content"])})
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if self._temporary is None or self._output is None:
-            return
-        self._file.close()
-        if kind is None:
-            self._temporary.replace(self._output)
-        else:
-            self._temporary.unlink(missing_ok=True)
-
-
-def _text(content: object) -> str:
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    Args:
+        value: its attributes.
+        path: structured address of what it is in.
+        kind: the long name of its type.
+    """
+    return Row(
+        time=str(value["ct"]),
+        container=path,
+        name=str(value["rn"]),
+        content=value.get("con"),
+        kind=kind,
+        generated=str(value.get("dgt", "")),
+        creator=str(value.get("cr") or ""),
+        info=str(value.get("cnf", "")),
+        labels=tuple(value.get("lbl") or ()),
+    )

@@ -34,7 +34,8 @@ class ResourceCommand(TyperCommand):
         return super().parse_args(ctx, [_ADDRESS + word if word.startswith("-/") else word for word in args])
 
 
-def _address(text: str) -> str:
+def address(text: str) -> str:
+    """An address as it was typed (a parser of typer's)."""
     return text.removeprefix(_ADDRESS)
 
 
@@ -49,7 +50,7 @@ To = Annotated[
     str,
     typer.Argument(
         help="Address: cse-in/lamp, -/lamp (where - is the CSEBase), /id-in/-/lamp, a resource-ID.",
-        parser=_address,
+        parser=address,
         metavar="ADDRESS",
     ),
 ]
@@ -179,7 +180,7 @@ def delete(
 
 
 def discover(
-    root: Annotated[str, typer.Argument(help="Where to search.", parser=_address, metavar="ADDRESS")] = "-",
+    root: Annotated[str, typer.Argument(help="Where to search.", parser=address, metavar="ADDRESS")] = "-",
     types: Annotated[list[str] | None, typer.Option("--type", "-t", help="Only this type; repeat for more.")] = None,
     labels: Annotated[list[str] | None, typer.Option("--label", "-l", help="Only with this label.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many.", min=1)] = None,
