@@ -117,6 +117,7 @@ class CseConfig(BaseSettings):
     admin: _Texts = Field((), description="originators with full access (insecure-dev only)")
     allowed_originators: _Texts = Field((), description="AE-ID patterns that may register")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
+    log_format: Literal["text", "json"] = Field("text", description="log lines for people, or one JSON object each")
 
     @field_validator("http", "coap", "coaps", "mqtt", "registrar", "credentials", mode="before")
     @classmethod
@@ -143,7 +144,7 @@ class CseConfig(BaseSettings):
     def _lists(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("log_level", "profile", mode="before")
+    @field_validator("log_level", "log_format", "profile", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

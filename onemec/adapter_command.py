@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from onemec.process import CannotStart, fail, run_until_stopped, set_up_logging, tell
-from onemec.settings import USAGE, environment, from_file, listed, log_level, option, seconds, secret
+from onemec.settings import USAGE, environment, from_file, listed, log_format, log_level, option, seconds, secret
 
 if TYPE_CHECKING:
     from mec_adapter.config import AdapterConfig
@@ -97,6 +97,9 @@ def adapter(
     log_level_: Annotated[
         str, option("--log-level", envvar="ONEMEC_ADAPTER_LOG_LEVEL", help="debug, info, warning, error.")
     ] = "info",
+    log_format_: Annotated[
+        str, option("--log-format", envvar="ONEMEC_ADAPTER_LOG_FORMAT", help="text, or json: one object a line.")
+    ] = "text",
 ) -> None:
     """Register a CSE with a MEC platform and sync its data to the cloud, until SIGTERM or Ctrl-C; prints ready.
 
@@ -147,7 +150,7 @@ def adapter(
         check(loaded)
     except AdapterStartError as error:
         fail(str(error), USAGE)
-    set_up_logging(log_level(log_level_), "adapter")
+    set_up_logging(log_level(log_level_), "adapter", log_format(log_format_))
     run_until_stopped(lambda stop: _serve(loaded, stop))
 
 

@@ -108,6 +108,7 @@ def cse(
         bool | None, typer.Option("--insecure-dev/--secure", help="Believe originators without credentials.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text, or json: one object a line.")] = None,
 ) -> None:
     """Run one oneM2M CSE until SIGTERM or Ctrl-C; prints its addresses and the word ready."""
     from cse.config import ConfigError, load_config  # pydantic takes a third of a second to import, --help should not
@@ -152,12 +153,13 @@ def cse(
         "outbound": tuple(outbound) if outbound else None,
         "insecure_dev": insecure_dev,
         "log_level": log_level,
+        "log_format": log_format,
     }
     try:
         loaded = load_config(options, file=config)
     except ConfigError as error:
         fail(str(error), 2)
-    set_up_logging(loaded.log_level, loaded.id)
+    set_up_logging(loaded.log_level, loaded.id, loaded.log_format)
     if loaded.workers:
         _announce(loaded)
         run_workers(loaded, loaded.workers)

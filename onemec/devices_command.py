@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onemec.process import errors, fail, run_until_stopped, set_up_logging, tell
-from onemec.settings import USAGE, environment, from_file, given, listed, log_level, option, seconds
+from onemec.settings import USAGE, environment, from_file, given, listed, log_format, log_level, option, seconds
 
 if TYPE_CHECKING:
     from devices.fleet import FleetReport
@@ -89,6 +89,9 @@ def run(
     log_level_: Annotated[
         str, option("--log-level", envvar="ONEMEC_DEVICES_LOG_LEVEL", help="debug, info, warning, error.")
     ] = "warning",
+    log_format_: Annotated[
+        str, option("--log-format", envvar="ONEMEC_DEVICES_LOG_FORMAT", help="text, or json: one object a line.")
+    ] = "text",
 ) -> None:
     """Run simulated devices until SIGTERM, Ctrl-C or the end of --duration; prints ready when all have registered.
 
@@ -117,7 +120,7 @@ def run(
         "public_url": public_url,
         "serialisation": serialisation,
     }
-    set_up_logging(log_level(log_level_), "devices")
+    set_up_logging(log_level(log_level_), "devices", log_format(log_format_))
     every_s = seconds("--report", report)
     if every_s <= 0:
         fail(f"--report {report}: give more than 0", USAGE)

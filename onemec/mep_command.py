@@ -11,7 +11,7 @@ import typer
 
 from onemec import mep_app_command, mep_federate_command
 from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
-from onemec.settings import USAGE, environment, from_file, listed, log_level, option, secret
+from onemec.settings import USAGE, environment, from_file, listed, log_format, log_level, option, secret
 
 if TYPE_CHECKING:
     from mec_adapter.platform.config import NtpServer, PlatformConfig
@@ -64,6 +64,9 @@ def mep(
     log_level_: Annotated[
         str, option("--log-level", envvar="ONEMEC_MEP_LOG_LEVEL", help="debug, info, warning, error.")
     ] = "info",
+    log_format_: Annotated[
+        str, option("--log-format", envvar="ONEMEC_MEP_LOG_FORMAT", help="text, or json: one object a line.")
+    ] = "text",
 ) -> None:
     """Run the embedded MEC platform until SIGTERM or Ctrl-C; prints its address and the word ready."""
     if ctx.invoked_subcommand is not None:
@@ -105,7 +108,7 @@ def mep(
         check(platform)
     except PlatformStartError as error:
         fail(str(error), USAGE)
-    set_up_logging(log_level(log_level_), "mep")
+    set_up_logging(log_level(log_level_), "mep", log_format(log_format_))
     run_until_stopped(lambda stop: _serve(platform, stop))
 
 

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from onemec.logs import set_up
+
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -38,7 +40,9 @@ def run_until_stopped(work: Callable[[asyncio.Event], Awaitable[int | None]]) ->
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(main())
     except CannotStart as error:
+        flush_logs()
         fail(str(error))
+    flush_logs()
     sys.exit(code)
 
 
@@ -52,16 +56,23 @@ def fail(message: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
-def set_up_logging(level: str, name: str) -> None:
-    """Log lines of all parts to stderr, with time and the name of this process."""
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
+def set_up_logging(level: str, name: str, layout: str = "text") -> None:
+    """Log lines of all parts to stderr, with time and the name of this process.
+
+    Args:
+        level: what is logged at least.
+        name: of this process.
+        layout: ``text``, or ``json`` for one object a line.
+    """
+    set_up(level, name, layout, sys.stderr)
     for noisy in ("aiocoap", "coap-server", "coap", "transitions", "amqtt", "aiohttp.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def flush_logs() -> None:
+    """Wait a little until the last log lines are written."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from onemec.logs import FORMATS
 from onemec.process import fail
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -104,6 +105,13 @@ def log_level(value: str) -> str:
     """A log level in lower case; anything else ends the process with one line."""
     if value.lower() not in LOG_LEVELS:
         fail(f"--log-level {value!r}: use one of {', '.join(LOG_LEVELS)}", USAGE)
+    return value.lower()
+
+
+def log_format(value: str) -> str:
+    """A log format in lower case; anything else ends the process with one line."""
+    if value.lower() not in FORMATS:
+        fail(f"--log-format {value!r}: use one of {', '.join(FORMATS)}", USAGE)
     return value.lower()
 
 

@@ -248,4 +248,5 @@ class _FrontWatches(Watches):
 def _leave(reason: str) -> None:
     """Another process leads: end at once, before anything is answered from a tree that is not the truth any more."""
     _log.error("%s; this worker ends", reason)
+    logging.shutdown()  # the line above may wait to be written
     os._exit(DEPOSED)
