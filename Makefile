@@ -37,8 +37,8 @@ format: setup ## let ruff lay out the code and mend what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup ## measure this machine and this CSE
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## measure a CSE against its targets; make bench ARGS="--quick --only http-create-c32"
+	@$(BIN)/onemec bench $(ARGS)
 
 fuzz: setup ## fuzz everything that reads bytes of strangers; make fuzz SECONDS=3600 ARGS="coap_datagram"
 	@$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)

@@ -14,7 +14,7 @@ import pytest
 from tests import brokers
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = ("cse", "mec_adapter", "devices", "onemec")
+PRODUCT = ("cse", "mec_adapter", "devices", "benchmarks", "onemec")
 PURE = ("cse/core", "cse/resources", "cse/onem2m", "cse/ports.py")
 
 # Law 1 (docs/ARCHITECTURE.md): time is env.now, identifiers are env.new_id, everything else comes in as an argument.

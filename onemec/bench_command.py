@@ -1,0 +1,138 @@
+"""``onemec bench``: measure a CSE over HTTP, MQTT and CoAP against targets, yardsticks and peers."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onemec.process import errors, fail
+
+if TYPE_CHECKING:
+    from benchmarks.results import Results
+    from benchmarks.scenarios import Scenario
+    from benchmarks.session import Progress, Wish
+
+_EXAMPLES = """
+Examples:
+
+  onemec bench                                    everything, against an onemec cse of its own
+
+  onemec bench --quick --only http-create-c32,http-la-c32
+
+  onemec bench --url http://127.0.0.1:8080 --coap 127.0.0.1:5683 --mqtt 127.0.0.1:1883
+
+  onemec bench --json bench.json --csv bench.csv
+"""
+
+
+def bench(
+    only: Annotated[str, typer.Option(help="Only these scenarios, with commas; see --list.")] = "",
+    list_: Annotated[bool, typer.Option("--list", help="Show the scenarios and their targets.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One second each, once, a hundredth of the large numbers.")
+    ] = False,
+    repetitions: Annotated[int | None, typer.Option(min=1, help="Runs per scenario.  [default: 5]")] = None,
+    seconds_: Annotated[
+        float | None, typer.Option("--seconds", min=0.1, help="Length of one run.  [default: 3]")
+    ] = None,
+    warm_up: Annotated[float, typer.Option(min=0.0, help="Seconds before each run that are not counted.")] = 0.5,
+    scale: Annotated[
+        float | None, typer.Option(min=0.0001, max=1.0, help="Part of the large numbers.  [default: 1]")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Measure the CSE that runs there instead of one of its own.")] = "",
+    coap: Annotated[str, typer.Option(help="host:port of that CSE's CoAP binding.")] = "",
+    mqtt: Annotated[str, typer.Option(help="host:port of that CSE's MQTT broker.")] = "",
+    originator: Annotated[str, typer.Option(help="AE-ID to ask that CSE with.  [default: a fresh one]")] = "",
+    token: Annotated[str, typer.Option(help="Its bearer token (HTTP only).", envvar="ONEMEC_TOKEN")] = "",
+    directory: Annotated[
+        Path | None, typer.Option(help="Where the databases go: the disk matters.  [default: for temporary files]")
+    ] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")] = None,
+    csv_: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file.")] = None,
+) -> None:
+    """Measure a CSE: requests per second, response times, processor time and memory, against targets."""
+    from benchmarks import report, session  # uvloop and the codecs take a while to import, --help should not
+    from benchmarks.processes import BenchError
+
+    try:
+        scenarios = _chosen(only)
+        if list_:
+            _list(scenarios)
+            return
+        wish = _wish(scenarios, quick, repetitions, seconds_, warm_up, scale, directory)
+        if url:
+            from benchmarks.subjects import running
+
+            wish = replace(wish, subject=lambda: running(url, originator=originator, token=token, coap=coap, mqtt=mqtt))
+        results = _with_progress(lambda progress: session.measure(wish, progress))
+    except BenchError as error:
+        fail(str(error))
+    from rich.console import Console
+
+    report.as_table(results, Console(width=None if sys.stdout.isatty() else 200, highlight=False))
+    for path, text in ((json_, report.as_json), (csv_, report.as_csv)):
+        if path is not None:
+            path.write_text(text(results))
+    if any(row.wrong for row in results.rows):
+        fail("some answers were wrong: the figures above do not count them", 3)
+
+
+bench.__doc__ = f"{bench.__doc__}\n{_EXAMPLES}"
+
+
+def _chosen(only: str) -> list[Scenario]:
+    from benchmarks.processes import BenchError
+    from benchmarks.scenarios import short
+
+    known = {scenario.name: scenario for scenario in short()}
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise BenchError(f"there is no scenario {', '.join(unknown)}: see onemec bench --list")
+    return [scenario for name, scenario in known.items() if not names or name in names]
+
+
+def _list(scenarios: list[Scenario]) -> None:
+    from benchmarks.report import aim
+
+    for scenario in scenarios:
+        print(f"{scenario.name:22} {scenario.title:66} {aim(scenario.target, scenario.unit)}".rstrip())
+
+
+def _with_progress(work: Callable[[Progress], Results]) -> Results:
+    """Do the work with a bar on a terminal; without one in silence."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(30), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        return work(lambda done, total, what: bar.update(task, completed=done, total=total, description=what))
+
+
+def _wish(
+    scenarios: list[Scenario],
+    quick: bool,
+    repetitions: int | None,
+    seconds: float | None,
+    warm_up_s: float,
+    scale: float | None,
+    directory: Path | None,
+) -> Wish:
+    from benchmarks.arena import Options
+    from benchmarks.driver import Effort
+    from benchmarks.session import Wish
+
+    effort = Effort(seconds or (1.0 if quick else 3.0), min(warm_up_s, 0.2) if quick else warm_up_s)
+    options = Options(effort, repetitions or (1 if quick else 5), scale or (0.01 if quick else 1.0))
+    return Wish(scenarios, options, directory, command=_command_line())
+
+
+def _command_line() -> str:
+    words = sys.argv[1:]
+    return shlex.join(["onemec", "bench", *(words[1:] if words[:1] == ["bench"] else words)])
