@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from cse import serving
 from cse.admission import Admission, AdmissionLimits
 from cse.bindings.coap import BindError as CoapBindError
 from cse.bindings.coap import CoapLimits, CoapServer
@@ -41,16 +42,15 @@ from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
 from cse.core.identity import may_relay
 from cse.core.numbers import CSE_BASE
-from cse.core.pipeline import handle
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
 from cse.observability import Readings
 from cse.onem2m.errors import CseError
-from cse.onem2m.primitives import Request, Response, error_response
+from cse.onem2m.primitives import Request, Response
 from cse.onem2m.status import Status
 from cse.pages import pages
-from cse.ports import Engine, Env, Evaluator, Outcome, Send, Sender, Steps
+from cse.ports import Done, Engine, Env, Evaluator, Outcome, Send, Sender, Steps
 from cse.registration import Registration
 from cse.resources.declare import Privilege
 from cse.resources.registry import load_registry
@@ -115,6 +115,8 @@ class Cse:
         self.verifications = Verifications(VerificationLimits(), time.monotonic)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: those and the requests that ask others
+        self._working: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
         self._timer_wake = asyncio.Event()
         self._http = self._front = front
@@ -163,7 +165,7 @@ class Cse:
         poa = self.config.poa or self._points_of_access()
         self.hosting.settings = replace(settings, poa=poa)
         await self._set_up()
-        rebuild(self.hosting, self._env())
+        rebuild(self.hosting, self.env())
         self.delivery.open()
         if self.security.credentials is not None:
             self.security.credentials.on_change = self._credentials_changed
@@ -182,7 +184,7 @@ class Cse:
         """
         is_known = bool(self.engine.of_type(CSE_BASE))
         try:
-            await self.engine.durable(prepare(self.hosting, self._env()))
+            await self.engine.durable(prepare(self.hosting, self.env()))
         except CseError as error:
             if not is_known:
                 raise StartError(f"{error.debug}: make room, or give another --store") from error
@@ -221,6 +223,7 @@ class Cse:
                 authenticate=self.security.authenticate,
                 read_certificate=self.security.entity_of_certificate if config.tls_ca else None,
                 note=self.dialects.note,
+                begin=self.begin,
             )
             await self._http.start()
         if config.coap:
@@ -282,7 +285,7 @@ class Cse:
         self, who: str, privilege: Privilege, to: str, child: int | None = None, address: str = ""
     ) -> Explanation:
         """Why somebody may or may not do something here, see ``cse.core.explanation.explain``."""
-        return explain(self.hosting, self._env(), who, privilege, to, child_type=child, peer_address=address)
+        return explain(self.hosting, self.env(), who, privilege, to, child_type=child, peer_address=address)
 
     def note(self, dialect: str) -> None:
         """Count a dialect that a codec mended."""
@@ -367,29 +370,22 @@ class Cse:
 
     async def serve(self, request: Request) -> Response:
         """Serve one request; the response comes when its changes are on disk (architecture law 5)."""
-        try:
-            outcome = await self._drive(handle(request, self.hosting, self._env()))
-            self._timers_changed()
-            await self._settle(outcome)
-            response = outcome.response
-        except CseError as error:  # the store could not keep the changes
-            response = error_response(request, error.status, error.debug)
-        except Exception:
-            _log.exception("request %s of %s failed", request.request_id, request.originator)
-            response = error_response(
-                request, Status.INTERNAL_SERVER_ERROR, "the CSE failed on this request; its log says why"
-            )
-        if response.status is Status.DELETED:
-            self._registrations_changed()
-        self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
-        return response
+        return await serving.serve(self, request)
 
     async def enter(self, request: Request) -> Response:
         """Serve a request that came in over a binding; ``lenient`` mends the forms of older clients first."""
         with self.admission.admit(request):
-            if self.config.profile == "lenient":
-                request = self.dialects.mend(self._with_password(request))
-            return await self.serve(request)
+            return await serving.serve(self, self._mended(request))
+
+    def begin(self, request: Request, done: Done) -> asyncio.Task[Any] | None:
+        """As ``enter``, without a task unless others must be asked (port ``Begin``)."""
+        admitted = self.admission.admit(request)
+        return serving.begin(self, self._mended(request), admitted, done)
+
+    def _mended(self, request: Request) -> Request:
+        if self.config.profile == "lenient":
+            return self.dialects.mend(self._with_password(request))
+        return request
 
     def _with_password(self, request: Request) -> Request:
         """The originator ``<AE-ID>:<token>`` of older HTTP clients as the credential it is meant as (dialect)."""
@@ -411,15 +407,22 @@ class Cse:
         assert self._ws is not None
         return self._ws.accept(upgrade)
 
-    async def _drive(self, steps: Steps) -> Outcome:
+    async def drive(self, steps: Steps, send: Send | None = None) -> Outcome:
+        """Run a procedure to its end: ask whom it wants to ask, wait as long as it wants to wait.
+
+        Args:
+            steps: the procedure.
+            send: what it asks for already; None when it has not begun.
+        """
         answer: Response | None = None
         refusal: CseError | None = None
         while True:
-            try:
-                send = steps.send(answer) if refusal is None else steps.throw(refusal)
-            except StopIteration as done:
-                outcome: Outcome = done.value
-                return outcome
+            if send is None:
+                try:
+                    send = steps.send(answer) if refusal is None else steps.throw(refusal)
+                except StopIteration as done:
+                    outcome: Outcome = done.value
+                    return outcome
             refusal = None
             if send.resume_at_s:
                 await asyncio.sleep(max(0.0, send.resume_at_s - time.time()))
@@ -434,6 +437,18 @@ class Cse:
                     refusal = error
             else:
                 answer = await self.delivery.ask(send)
+            send = None
+
+    def served(self, request: Request, response: Response) -> None:
+        """A request has its answer: count it, and end the connections of who was deleted."""
+        if response.status is Status.DELETED:
+            self._registrations_changed()
+        self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
+
+    def kept(self, outcome: Outcome) -> None:
+        """The changes of a request are on disk: deliver what it caused."""
+        for send in outcome.outbox:
+            self.delivery.post(send)
 
     async def _serve_mqtt(self, request: Request) -> Response:
         if request.originator:
@@ -456,7 +471,8 @@ class Cse:
         if self._coaps is not None:
             self._coaps.credentials_changed()
 
-    def _env(self) -> Env:
+    def env(self) -> Env:
+        """Time and identifiers for a request that comes now."""
         return Env(time.time(), self._new_id)
 
     def _registrations_changed(self) -> None:
@@ -471,7 +487,7 @@ class Cse:
         while True:
             await asyncio.sleep(self.config.expiration_check_s)
             try:
-                while (outcome := expire(self.hosting, self._env())) is not None:
+                while (outcome := expire(self.hosting, self.env())) is not None:
                     if outcome.later is not None:
                         self._run(self._do_later(outcome.later), "expired")
                     await self._settle(outcome)
@@ -480,7 +496,8 @@ class Cse:
             except CseError as error:
                 _log.warning("expired resources cannot be removed now: %s", error.debug)
 
-    def _timers_changed(self) -> None:
+    def timers_changed(self) -> None:
+        """The next timer may be due earlier, or none may be."""
         if next_due(self.hosting) != self._timer_due:
             self._timer_wake.set()
 
@@ -492,7 +509,7 @@ class Cse:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._timer_wake.wait(), wait_s)
             try:
-                while (outcome := run_due(self.hosting, self._env())) is not None:
+                while (outcome := run_due(self.hosting, self.env())) is not None:
                     if outcome.later is not None:
                         self._run(self._do_later(outcome.later), "timer")
                     await self._settle(outcome)
@@ -503,11 +520,11 @@ class Cse:
                 _log.exception("a timer failed")
 
     async def _do_later(self, later: Callable[[Env], Steps]) -> None:
-        await self._settle(await self._drive(later(self._env())))
-        self._timers_changed()
+        await self._settle(await self.drive(later(self.env())))
+        self.timers_changed()
 
     def _delivered(self, send: Send, answer: Response | None) -> None:
-        steps = delivered(self.hosting, self._env(), send, answer)
+        steps = delivered(self.hosting, self.env(), send, answer)
         if steps is not None:
             self._run(self._do_later(lambda env: steps), "answer to a notification")
 
@@ -519,8 +536,7 @@ class Cse:
     async def _settle(self, outcome: Outcome) -> None:
         if outcome.ticket:
             await self.engine.durable(outcome.ticket)
-        for send in outcome.outbox:
-            self.delivery.post(send)
+        self.kept(outcome)
 
     async def _register_for_ever(self, registration: Registration) -> None:
         watch = asyncio.create_task(self._learn_in_cse(registration))
@@ -536,12 +552,18 @@ class Cse:
             await self._set_up()
 
     def _run(self, work: Any, name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
+        self._tasks.add(self.begin_task(work, name))
+
+    def begin_task(self, work: Any, name: str) -> asyncio.Task[Any]:
+        """Run work on its own; what goes wrong in it is logged."""
+        task: asyncio.Task[Any] = asyncio.create_task(work, name=name)
+        self._working.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        self._working.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("the task %s ended with a fault", task.get_name(), exc_info=task.exception())
 

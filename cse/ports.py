@@ -27,6 +27,21 @@ from cse.onem2m.timestamps import format_timestamp
 
 #: what every binding calls with a decoded request
 Serve = Callable[[Request], Awaitable[Response]]
+#: takes the response to a request
+Done = Callable[[Response], None]
+
+
+class Cancellable(Protocol):
+    """Work under way, e.g. an ``asyncio.Task``."""
+
+    def cancel(self) -> object:
+        """End it soon."""
+        ...
+
+
+#: the same as ``Serve`` without a task: calls ``Done`` once, maybe at once. Gives what must ask others first, which may
+#: be cancelled instead. Raises what refuses the request before it is looked at (CseError)
+Begin = Callable[[Request, Done], Cancellable | None]
 
 
 class CseType(StrEnum):
@@ -268,6 +283,12 @@ class Engine(Store, Protocol):
 
         Raises:
             InternalServerError: it could not be written; the changes are undone.
+        """
+
+    def when_durable(self, ticket: Ticket, call: Callable[[str], None]) -> None:
+        """As ``durable``, for who has no task to wait in: ``call`` gets "", or words when the changes are undone.
+
+        It is called on the thread of the loop, at once when there is nothing to wait for.
         """
 
     def unsent(self) -> Sequence[Send]:

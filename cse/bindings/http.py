@@ -1,4 +1,4 @@
-"""The HTTP binding's server: a raw ASGI callable under uvicorn (TS-0009).
+"""The HTTP binding's server: requests to primitives, primitives to answers (TS-0009).
 
 The sending side is ``cse.bindings.http_client``.
 """
@@ -11,10 +11,9 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any, cast
-
-from uvicorn import Config, Server
 
 from cse.bindings.http_browser import CrossOrigin
 from cse.bindings.http_client import HttpSender
@@ -26,15 +25,23 @@ from cse.bindings.http_connections import (
     HttpLimits,
     ReadCertificate,
 )
+from cse.bindings.http_message import Header, HttpMessage, Reply
+from cse.bindings.http_protocol import HttpConnection
 from cse.bindings.http_watch import Watches, wanted
 from cse.bindings.primitive_codec import Note, silent
 from cse.onem2m.errors import CseError, InternalServerError, Overloaded, RequestTimeout
-from cse.onem2m.primitives import Response
-from cse.ports import Serve
+from cse.onem2m.primitives import Request, Response
+from cse.ports import Begin, Cancellable, Serve
 
 __all__ = ["BindError", "HttpLimits", "HttpSender", "HttpServer", "listen"]
 
 _log = logging.getLogger(__name__)
+_BACKLOG = 2048
+_FAULT = "an error inside the CSE, which is in its log"
+#: pause between looks whether the connections of a server that stops are gone, in seconds
+_LOOK_S = 0.01
+#: for the errors that a server sends which waits no longer, in seconds
+_LAST_WORDS_S = 0.5
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -72,6 +79,7 @@ class HttpServer:
         read_certificate: tells who a TLS client certificate is of; None when none is asked for.
         note: told of each dialect.
         listener: a socket that listens on host and port already, as several processes share one.
+        begin: the same as ``serve`` without a task; None makes one for each request.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class HttpServer:
         authenticate: Authenticate | None = None,
         read_certificate: ReadCertificate | None = None,
         note: Note = silent,
+        begin: Begin | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -99,7 +108,7 @@ class HttpServer:
         self._limits = limits or HttpLimits()
         self._tls = tls
         self._guard = ConnectionGuard(self._limits, accept_upgrade, read_certificate)
-        self._asgi = OneM2MApp(
+        self._application = OneM2MApp(
             serve,
             lenient=lenient,
             root_path=root_path,
@@ -108,9 +117,11 @@ class HttpServer:
             watches=watches,
             authenticate=authenticate,
             note=note,
+            begin=begin,
         )
-        self._server: _QuietServer | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._connections: set[HttpConnection] = set()
 
     @property
     def listening(self) -> tuple[str, int]:
@@ -131,61 +142,38 @@ class HttpServer:
         """
         listener = self._listener.dup() if self._listener is not None else await listen(self._host, self._port)
         self._port = listener.getsockname()[1]
-        config = Config(
-            cast(Any, self._asgi),
-            http=cast(Any, self._guard.protocol),
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=int(self._limits.idle_timeout_s) or 1,
-        )
-        config.load()
-        config.ssl = self._tls
-        self._server = _QuietServer(config)
-        self._tasks = [
-            asyncio.create_task(self._server.serve(sockets=[listener]), name=f"http {self._port}"),
-            asyncio.create_task(self._guard.watch(), name=f"http guard {self._port}"),
-        ]
-        ready = asyncio.create_task(self._server.listening.wait())
-        await asyncio.wait((ready, self._tasks[0]), return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            ready.cancel()
-            self._tasks[1].cancel()
-            self._tasks[0].result()
+        loop = asyncio.get_running_loop()
+        secured = {"ssl": self._tls, "ssl_handshake_timeout": self._limits.head_timeout_s} if self._tls else {}
+        self._server = await loop.create_server(self._connection, sock=listener, backlog=_BACKLOG, **cast(Any, secured))
+        self._watching = asyncio.create_task(self._guard.watch(), name=f"http guard {self._port}")
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self._application, self._guard, self._connections)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Take no more requests, let running ones finish for up to ``grace_s`` seconds, close."""
-        if self._server is None:
+        if self._server is None or self._watching is None:
             return
-        serving, watching = self._tasks
-        self._server.config.timeout_graceful_shutdown = cast(Any, grace_s)
-        self._server.should_exit = True
-        await serving
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        self._server.close()
         self._server = None
+        for connection in list(self._connections):
+            connection.shut_down()
+        if not await self._all_gone(grace_s):
+            for connection in list(self._connections):
+                connection.cut_short()
+            await self._all_gone(_LAST_WORDS_S)
+        for connection in list(self._connections):
+            connection.transport.abort()
+        self._watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watching
 
-
-class _QuietServer(Server):
-    """uvicorn's server as a guest in somebody else's process: leaves signals alone, says when it listens."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+    async def _all_gone(self, limit_s: float) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        while self._connections and loop.time() < deadline:  # noqa: ASYNC110 - a connection ends in many ways
+            await asyncio.sleep(_LOOK_S)
+        return not self._connections
 
 
 async def listen(host: str, port: int) -> socket.socket:
@@ -206,7 +194,7 @@ async def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
@@ -223,17 +211,18 @@ async def listen(host: str, port: int) -> socket.socket:
 
 
 class OneM2MApp:
-    """The ASGI application: oneM2M requests, and other applications below reserved path prefixes.
+    """The application of the HTTP port: oneM2M requests, and ASGI applications below reserved path prefixes.
 
     Args:
         serve: called with every decoded request.
         lenient: dialect tolerance is on.
         root_path: a path prefix that is no part of ``to``.
-        mounts: other ASGI applications by path prefix.
+        mounts: ASGI applications by path prefix.
         cross_origin: pages of other origins that may use this.
         watches: answers ``GET <resource>?watch``.
         authenticate: tells who an Authorization header is of.
         note: told of each dialect.
+        begin: the same as ``serve`` without a task; None makes one for each request.
     """
 
     def __init__(
@@ -247,8 +236,10 @@ class OneM2MApp:
         watches: Watches | None = None,
         authenticate: Authenticate | None = None,
         note: Note = silent,
+        begin: Begin | None = None,
     ) -> None:
         self._serve = serve
+        self._begin = begin
         self._authenticate = authenticate
         self._cross_origin = cross_origin
         self._watches = watches
@@ -256,73 +247,110 @@ class OneM2MApp:
         self._note = note
         self._root_path = root_path.rstrip("/")
         self._mounts = [(prefix.rstrip("/").encode(), app) for prefix, app in (mounts or {}).items()]
+        #: the first segments of those prefixes: most paths have another
+        self._mounted = {prefix[: _first_end(prefix)] for prefix, _ in self._mounts}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- requests that are one question and one answer ------------------------------------------------------------
+
+    def is_direct(self, message: HttpMessage) -> bool:
+        """Whether ``answer`` is for this request: all but mounts, watches and long polls."""
+        path = message.path
+        if path[: _first_end(path)] in self._mounted and self._mount_of(path) is not None:
+            return False
+        if message.method == "GET":
+            if path.endswith(b"/pcu"):
+                return False
+            if message.query and self._watches is not None and wanted(message.query):
+                return False
+        return True
+
+    def answer(self, message: HttpMessage, reply: Reply) -> Cancellable | None:
+        """Answer a oneM2M request; see ``cse.bindings.http_protocol.Application``."""
+        headers = message.headers
+        if self._cross_origin is not None:
+            preflight = self._cross_origin.preflight(message.method, headers)
+            if preflight is not None:
+                reply(*preflight)
+                return None
+            reply = partial(_with_fields, reply, self._cross_origin.fields(headers))
+        request_id = ""
+        try:
+            request, media_type = decode_message(
+                *(message.method, message.path, message.query, headers, message.body),
+                *(self._lenient, self._root_path, self._note),
+            )
+            request_id = request.request_id
+            self._identify(request, headers, message.credential, message.peer)
+            if self._begin is not None:
+                return self._begin(request, partial(self._answered, message, media_type, reply))
+        except Exception as error:
+            reply(*_encoded(error, request_id, message.method, message.path, headers))
+            return None
+        task = asyncio.create_task(self._serve_in_task(request, message, media_type, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _answered(self, message: HttpMessage, media_type: str, reply: Reply, response: Response) -> None:
+        try:
+            encoded = encode_response(response, media_type)
+        except Exception as error:
+            encoded = _encoded(error, response.request_id, message.method, message.path, message.headers)
+        reply(*encoded)
+
+    async def _serve_in_task(self, request: Request, message: HttpMessage, media_type: str, reply: Reply) -> None:
+        try:
+            response = await self._serve(request)
+        except Exception as error:
+            reply(*_encoded(error, request.request_id, message.method, message.path, message.headers))
+        else:
+            self._answered(message, media_type, reply, response)
+
+    def _identify(
+        self, request: Request, headers: Sequence[Header], credential: str, peer: tuple[str, int] | None
+    ) -> None:
+        """Note who a request comes from.
+
+        Raises:
+            CseError: its Authorization is worth nothing.
+        """
+        request.binding = "http"
+        request.credential = credential or self._authenticated(headers)
+        if peer is not None:
+            request.peer_address = peer[0]
+
+    def _authenticated(self, headers: Sequence[Header]) -> str:
+        if self._authenticate is not None:
+            for name, value in headers:
+                if name == b"authorization":
+                    return self._authenticate(value.decode("latin-1"))
+        return ""
+
+    # --- conversations --------------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
-        """Answer one request (ASGI 3)."""
-        path: bytes = scope["raw_path"]
-        for prefix, app in self._mounts:
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
-                await app(scope, receive, send)
-                return
-        extra: list[tuple[bytes, bytes]] = []
-        if self._cross_origin is not None:
-            preflight = self._cross_origin.preflight(scope["method"], scope["headers"])
-            if preflight is not None:
-                await send({"type": "http.response.start", "status": preflight[0], "headers": preflight[1]})
-                await send({"type": "http.response.body", "body": preflight[2]})
-                return
-            extra = self._cross_origin.fields(scope["headers"])
-        if self._watches is not None and scope["method"] == "GET" and wanted(scope["query_string"]):
+        """Answer what is not direct (ASGI 3)."""
+        app = self._mount_of(scope["raw_path"])
+        if app is not None:
+            await app(scope, receive, send)
+            return
+        extra = self._cross_origin.fields(scope["headers"]) if self._cross_origin is not None else []
+        if self._watches is not None and wanted(scope["query_string"]):
             await self._watches.answer(scope, receive, send, extra, self._root_path, self._credential)
             return
         try:
-            status, headers, body = await self._answer(scope, path, receive)
+            status, headers, body = await self._poll(scope, receive)
         except _Disconnected:
             return
-        if extra:
-            headers = [*headers, *extra]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, *extra]})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, path: bytes, receive: Receive) -> Encoded:
-        headers = scope["headers"]
-        method = scope["method"]
-        request_id = ""
-        try:
-            message = await receive()
-            body = message.get("body", b"")
-            if message.get("more_body", True):
-                body = await self._rest_of_body(message, receive)
-            request, media_type = decode_message(
-                method, path, scope["query_string"], headers, body, self._lenient, self._root_path, self._note
-            )
-            request_id = request.request_id
-            request.binding = "http"
-            request.credential = self._credential(scope)
-            client = scope["client"]
-            if client is not None:
-                request.peer_address = client[0]
-            if method == "GET" and path.endswith(b"/pcu"):
-                response = await self._serve_poll(self._serve(request), receive)
-            else:
-                response = await self._serve(request)
-            return encode_response(response, media_type)
-        except Overloaded as error:
-            error.request_id = request_id
-            return _come_again(encode_error(error, headers, method), error.retry_after_s)
-        except CseError as error:
-            error.request_id = error.request_id or request_id
-            return encode_error(error, headers, method)
-        except _Disconnected:
-            raise
-        except asyncio.CancelledError:
-            # Only a server that stops cancels a request, after its grace.
-            return encode_error(RequestTimeout("the CSE is stopping: send the request again", request_id), headers)
-        except Exception:
-            _log.exception("request %r failed: %s %r", request_id, method, path)
-            return encode_error(
-                InternalServerError("an error inside the CSE, which is in its log", request_id), headers
-            )
+    def _mount_of(self, path: bytes) -> ASGIApp | None:
+        for prefix, app in self._mounts:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
+                return app
+        return None
 
     def _credential(self, scope: Scope) -> str:
         """The entity a request proves to come from, "" for none.
@@ -330,37 +358,61 @@ class OneM2MApp:
         Raises:
             CseError: its Authorization is worth nothing.
         """
-        if CREDENTIAL in scope:
-            return cast(str, scope[CREDENTIAL])
-        if self._authenticate is not None:
-            for name, value in scope["headers"]:
-                if name == b"authorization":
-                    return self._authenticate(value.decode("latin-1"))
-        return ""
+        return cast(str, scope[CREDENTIAL]) if CREDENTIAL in scope else self._authenticated(scope["headers"])
 
-    async def _rest_of_body(self, message: Message, receive: Receive) -> bytes:
-        """The whole body when it comes in pieces; its size is bounded by the connection."""
-        pieces = []
-        while message["type"] == "http.request":
-            pieces.append(message.get("body", b""))
-            if not message.get("more_body"):
-                return b"".join(pieces)
-            message = await receive()
-        raise _Disconnected
-
-    async def _serve_poll(self, serving: Awaitable[Response], receive: Receive) -> Response:
+    async def _poll(self, scope: Scope, receive: Receive) -> Encoded:
         """Serve a long poll, and drop it when its client goes away, so that what comes next is not given to nobody."""
-        answer = asyncio.ensure_future(serving)
-        gone = asyncio.ensure_future(receive())
+        headers, method, path = scope["headers"], scope["method"], scope["raw_path"]
+        request_id = ""
         try:
-            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            raise _Disconnected
-        finally:
-            for task in (answer, gone):
-                task.cancel()
-            await asyncio.gather(answer, gone, return_exceptions=True)
+            body = (await receive()).get("body", b"")
+            request, media_type = decode_message(
+                method, path, scope["query_string"], headers, body, self._lenient, self._root_path, self._note
+            )
+            request_id = request.request_id
+            self._identify(request, headers, scope.get(CREDENTIAL, ""), scope["client"])
+            return encode_response(await _while_connected(self._serve(request), receive), media_type)
+        except _Disconnected:
+            raise
+        except asyncio.CancelledError:
+            # Only a server that stops cancels a request, after its grace.
+            return encode_error(RequestTimeout("the CSE is stopping: send the request again", request_id), headers)
+        except Exception as error:
+            return _encoded(error, request_id, method, path, headers)
+
+
+def _first_end(path: bytes) -> int:
+    """Where the first segment of a path ends."""
+    end = path.find(b"/", 1)
+    return end if end > 0 else len(path)
+
+
+async def _while_connected(serving: Awaitable[Response], receive: Receive) -> Response:
+    answer = asyncio.ensure_future(serving)
+    gone = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise _Disconnected
+    finally:
+        for task in (answer, gone):
+            task.cancel()
+        await asyncio.gather(answer, gone, return_exceptions=True)
+
+
+def _encoded(error: Exception, request_id: str, method: str, path: bytes, headers: Sequence[Header]) -> Encoded:
+    """The answer to a request that ended with an error."""
+    if isinstance(error, CseError):
+        error.request_id = error.request_id or request_id
+        encoded = encode_error(error, headers, method)
+        return _come_again(encoded, error.retry_after_s) if isinstance(error, Overloaded) else encoded
+    _log.error("request %r failed: %s %r", request_id, method, path, exc_info=error)
+    return encode_error(InternalServerError(_FAULT, request_id), headers)
+
+
+def _with_fields(reply: Reply, extra: list[Header], status: int, headers: Sequence[Header], body: bytes) -> None:
+    reply(status, [*headers, *extra], body)
 
 
 def _come_again(encoded: Encoded, retry_after_s: int) -> Encoded:

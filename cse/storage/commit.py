@@ -11,6 +11,8 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
@@ -84,6 +86,8 @@ class GroupCommit(ABC):
         self._garbage_timer = False
         self._tidy_timer = False
         self._stopped = False
+        #: groups whose waiters are still to be told
+        self._durable: list[Group] = []
         self._failed: dict[Ticket, str] = {REFUSED: "storage: it could not be written"}
         self._pause_s = 0.0
         self._next_probe = 0.0
@@ -180,19 +184,28 @@ class GroupCommit(ABC):
             InternalServerError: it could not be written.
         """
         if ticket > self._settled:
-            group = self._group(ticket)
-            if group is not None:
-                loop = asyncio.get_running_loop()
-                waiter = loop.create_future()
-                group.waiters.append(waiter)
-                if self._in_flight is None:
-                    self._schedule()
-                elif self._loop is not loop:  # the loop that started this commit is gone
-                    self._loop = loop
-                    self._reap(wait=True)
-                await waiter
+            waiter = asyncio.get_running_loop().create_future()
+            self.when_durable(ticket, partial(_release, waiter))
+            await waiter
         if ticket in self._failed:
             raise InternalServerError(self._failed[ticket])
+
+    def when_durable(self, ticket: Ticket, call: Callable[[str], None]) -> None:
+        """Have ``call`` called when the group with this ticket is on disk: with "", or with words when it is lost.
+
+        It is called on the thread of the loop; at once when that is known already.
+        """
+        group = self._group(ticket) if ticket > self._settled else None
+        if group is None:
+            call(self._failed.get(ticket, ""))
+            return
+        group.waiters.append(call)
+        if self._in_flight is None:
+            if not self._scheduled:
+                self._schedule()
+        elif self._loop is not (loop := running_loop()):  # the loop that started this commit is gone
+            self._loop = loop
+            self._reap(wait=True)
 
     async def drain(self) -> None:
         """Write all there is; what cannot be written is lost, with a word in the log."""
@@ -232,7 +245,9 @@ class GroupCommit(ABC):
     # --- groups, on the thread of the store
 
     def _group(self, ticket: Ticket) -> Group | None:
-        for group in (self.gathering, self._in_flight, *self._sealed):
+        if self.gathering.ticket == ticket and self.gathering.requests:
+            return self.gathering
+        for group in (self._in_flight, *self._sealed):
             if group is not None and group.ticket == ticket and group.requests:
                 return group
         return None
@@ -296,6 +311,9 @@ class GroupCommit(ABC):
             if loop is not None:
                 self._garbage_timer = True
                 loop.call_later(_GARBAGE_PAUSE_S, self._delete_garbage)
+        # The next group is on its way to the disk while these are answered.
+        while self._durable:
+            wake(self._durable.pop(0), "")
 
     def _delete_garbage(self) -> None:
         self._garbage_timer = False
@@ -307,7 +325,7 @@ class GroupCommit(ABC):
         self._garbage.extend(group.garbage())
         self._changes.settled(group)
         group.undo.clear()
-        wake(group)
+        self._durable.append(group)
 
     # --- failure
 
@@ -315,13 +333,14 @@ class GroupCommit(ABC):
         """Nothing of what is not durable will be: undo it, say so to all who wait, be careful from now on."""
         self.meter.failures += 1
         self._abandon()
-        lost = self._undo_all(f"storage: {self._words(error)}")
+        reason = f"storage: {self._words(error)}"
+        lost = self._undo_all(reason)
         if self._is_storage_error(error):
             self._become_read_only(error)
         else:
             _LOG.error("storage: a group could not be written", exc_info=error)
         for group in lost:
-            wake(group)
+            wake(group, reason)
 
     def _undo_all(self, reason: str) -> list[Group]:
         """Undo all groups but one that is being committed; returns them, for ``wake``."""
@@ -415,9 +434,21 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def wake(group: Group) -> None:
-    """Let all go on who wait for the group."""
-    for waiter in group.waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-    group.waiters.clear()
+def wake(group: Group, reason: str) -> None:
+    """Let all go on who wait for the group.
+
+    Args:
+        group: durable, or lost.
+        reason: why it is lost; "" when it is not.
+    """
+    waiters, group.waiters = group.waiters, []
+    for call in waiters:
+        try:
+            call(reason)
+        except Exception:  # one who waits must not keep the others waiting
+            _LOG.exception("what was to follow a change failed")
+
+
+def _release(waiter: asyncio.Future[None], _reason: str) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -38,7 +37,7 @@ class Group:
         labels: label, place in the order of creation and key of new instances.
         sends: number and row of what is to be sent because of the changes.
         sent: numbers of what was sent and need not be kept any more; nobody waits for that.
-        waiters: who waits for it to be durable.
+        waiters: called when it is durable, or lost.
         probe: it holds nothing and only tries whether the disk takes writes again.
     """
 
@@ -76,7 +75,7 @@ class Group:
         self.labels: list[tuple[str, int, int]] = []
         self.sends: list[tuple[int, bytes]] = []
         self.sent: list[int] = []
-        self.waiters: list[Future[None]] = []
+        self.waiters: list[Callable[[str], None]] = []
         self.saved: list[tuple[Any, ...]] = []
         self.gone: list[tuple[int]] = []
         self.next_number = 0

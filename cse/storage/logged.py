@@ -162,6 +162,13 @@ class LoggedStore(Tree):
         if ticket:
             await self._commits.durable(ticket)
 
+    def when_durable(self, ticket: Ticket, call: Callable[[str], None]) -> None:
+        """Have ``call`` called when everything up to ``ticket`` is on disk: with "", or with words when it is lost."""
+        if ticket:
+            self._commits.when_durable(ticket, call)
+        else:
+            call("")
+
     def unsent(self) -> Sequence[Send]:
         """What was to be sent when the store was opened, in its order; given once."""
         unsent, self._outbox.unsent = self._outbox.unsent, []

@@ -82,6 +82,10 @@ class MemoryStore(Tree):
     async def durable(self, ticket: Ticket) -> None:
         """Return at once."""
 
+    def when_durable(self, ticket: Ticket, call: Callable[[str], None]) -> None:
+        """Call at once."""
+        call("")
+
     def unsent(self) -> Sequence[Send]:
         """Nothing."""
         return ()

@@ -93,7 +93,7 @@ class PostgresCommit(GroupCommit):
         self._failed[REFUSED] = self.reason
         self._changes.refuse(self.reason)
         for one in (*lost, group):
-            wake(one)
+            wake(one, self._failed[one.ticket])
 
     def _settle(self, group: Group) -> None:
         super()._settle(group)

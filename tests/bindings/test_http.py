@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from cse.bindings.http import BindError, HttpLimits, HttpSender, HttpServer
+from cse.bindings.http_message import response_bytes
 from cse.onem2m.errors import NotFound
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
@@ -210,6 +211,14 @@ async def test_keep_alive_and_bodies_in_pieces() -> None:
                 await asyncio.sleep(0)
             assert (await peer.answer())[1]["x-m2m-ri"] == "2"
     assert len(recorder.requests) == 6
+
+
+async def taken(pending: list[Any]) -> Any:
+    """The first of what is pending."""
+    async with asyncio.timeout(15):
+        while not pending:  # noqa: ASYNC110 - what is tested has no event to wait for
+            await asyncio.sleep(0.01)
+    return pending.pop()
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
@@ -546,8 +555,11 @@ async def test_https_in_both_directions(tmp_path: Path) -> None:
         await doubting.close()
 
 
-async def test_an_application_that_answers_before_the_body_came() -> None:
+async def test_an_application_beside_onem2m_gets_the_whole_body_at_once() -> None:
+    bodies: list[bytes] = []
+
     async def hasty(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append((await receive())["body"])
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
 
@@ -555,10 +567,84 @@ async def test_an_application_that_answers_before_the_body_came() -> None:
         data = message("POST /hasty HTTP/1.1", "Host: h", body=b"x" * 100)
         for _ in range(2):
             peer.write(data[:-50])
-            assert (await peer.answer())[0] == 200
             peer.write(data[-50:])
+            assert (await peer.answer())[0] == 200
         peer.write(GOOD)
         assert (await peer.answer())[1]["x-m2m-ri"] == "1"
+    assert bodies == [b"x" * 100] * 2
+
+
+def begin(pending: list[tuple[Request, Callable[[Response], None]]]) -> Any:
+    """A ``Begin`` that answers RETRIEVEs at once and keeps the others pending."""
+
+    def begins(request: Request, done: Callable[[Response], None]) -> None:
+        if request.operation is Operation.RETRIEVE:
+            done(Response(Status.OK, request.request_id))
+        else:
+            pending.append((request, done))
+
+    return begins
+
+
+async def test_pipelined_requests_are_answered_in_order_without_a_task_each() -> None:
+    pending: list[tuple[Request, Callable[[Response], None]]] = []
+    async with running(begin=begin(pending)) as server, connected(server) as peer:
+        delete = GOOD.replace(b"GET", b"DELETE").replace(b"X-M2M-RI: 1", b"X-M2M-RI: d")
+        gets = [GOOD.replace(b"X-M2M-RI: 1", b"X-M2M-RI: %d" % number) for number in range(300)]
+        peer.write(delete + b"".join(gets))
+        request, done = await taken(pending)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(peer.answer(), 0.2)  # nothing overtakes the first
+        done(Response(Status.DELETED, request.request_id))
+        answers = [(await peer.answer())[1]["x-m2m-ri"] for _ in range(301)]
+        assert answers == ["d", *map(str, range(300))]
+
+
+async def test_who_sends_no_more_still_gets_the_answer() -> None:
+    pending: list[tuple[Request, Callable[[Response], None]]] = []
+    async with running(begin=begin(pending)) as server, connected(server) as peer:
+        peer.write(GOOD.replace(b"GET", b"DELETE"))
+        peer.write_eof()
+        request, done = await taken(pending)
+        await asyncio.sleep(0.05)  # the server has seen the end
+        done(Response(Status.DELETED, request.request_id))
+        status, headers, _ = await peer.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await peer.closed() == b""
+
+
+async def test_an_upgrade_that_is_not_taken_is_a_request_and_the_last() -> None:
+    async with running() as server, connected(server) as peer:
+        peer.write(GOOD.replace(b"Host: h", b"Host: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c"))
+        status, headers, _ = await peer.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await peer.closed() == b""
+
+
+async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
+    served = 0
+
+    def begins(request: Request, done: Callable[[Response], None]) -> None:
+        nonlocal served
+        served += 1
+        done(Response(Status.OK, request.request_id, {"m2m:cin": {"con": "x" * 50_000}}))
+
+    async with running(begin=begins) as server, connected(server) as peer:
+        peer.write(GOOD * 2000)
+        before = -1
+        async with asyncio.timeout(20):
+            while before != served:  # until the buffers are full
+                before = served
+                await asyncio.sleep(0.3)
+        assert 0 < served < 1500
+        for _ in range(2000):
+            assert (await peer.answer())[0] == 200
+    assert served == 2000
+
+
+def test_a_field_with_a_line_break_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="line break"):
+        response_bytes(200, [(b"X-M2M-RI", b"1\r\nSet-Cookie: b")], b"", close=False, has_body=True)
 
 
 async def test_mangled_messages_are_never_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:

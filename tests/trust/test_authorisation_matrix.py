@@ -289,7 +289,7 @@ async def test_a_part_of_them_over_sockets(tmp_path: Path) -> None:
     try:
         async with aiohttp.ClientSession() as session:
             over = OverHttp(cse, tokens, session)
-            tree = Tree(over.ask, over.peer, cse._env().now)
+            tree = Tree(over.ask, over.peer, cse.env().now)
             await tree.plant()
             cases = [case for case in oracle.CASES if case[3] != "transit"][::17]
             assert len(cases) > 500

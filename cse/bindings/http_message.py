@@ -1,0 +1,62 @@
+"""An HTTP request that has come whole, and the bytes of an answer (RFC 9110, 9112)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+Header = tuple[bytes, bytes]
+#: takes status, header fields and body of the answer; called once
+Reply = Callable[[int, Iterable[Header], bytes], None]
+
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_CLOSE = b"Connection: close\r\n"
+
+
+@dataclass(slots=True)
+class HttpMessage:
+    """A request.
+
+    Attributes:
+        method: in capital letters.
+        path: of the request target, percent-encoded.
+        query: what follows its '?', percent-encoded.
+        headers: names in small letters, and values.
+        body: all of it.
+        peer: address and port of the peer; None when its socket has none.
+        credential: the entity that a TLS client certificate proves, "" without one.
+        keep_alive: another request may follow on the connection.
+        version: of HTTP, e.g. "1.1".
+    """
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: list[Header]
+    body: bytes
+    peer: tuple[str, int] | None = None
+    credential: str = ""
+    keep_alive: bool = True
+    version: str = "1.1"
+
+
+def response_bytes(status: int, headers: Iterable[Header], body: bytes, *, close: bool, has_body: bool) -> bytes:
+    """A whole answer.
+
+    Args:
+        status: of HTTP.
+        headers: header fields, Content-Length among them when there is a body.
+        body: may be empty.
+        close: say that the connection ends with it.
+        has_body: false for the answer to HEAD, which has the header fields only.
+
+    Raises:
+        ValueError: a header field would end its line.
+    """
+    lines = [b"%b: %b\r\n" % field for field in headers]
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        raise ValueError("a header field holds a line break")
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"".join((line, head, _CLOSE if close else b"", b"\r\n", body if has_body else b""))
