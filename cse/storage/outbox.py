@@ -7,7 +7,7 @@ group, which nobody waits for: after a crash in between it is sent once more, wi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -21,8 +21,14 @@ from cse.storage.reader import Reader
 
 _REQUEST = {field.name: field.default for field in fields(Request)}
 _SEND = {field.name: field.default for field in fields(Send) if field.name not in ("request", "evaluation")}
-_request_values = attrgetter(*_REQUEST)
-_send_values = attrgetter(*_SEND)
+#: what most sends differ in; the others are asked for together
+_USED = ("operation", "to", "originator", "request_id", "content", "release", "event_category")
+_USED_OF_SEND = ("urls", "receiver", "exact_url", "serialisation", "timeout_s", "subject", "final", "target", "channel")
+_RARE = {name: default for name, default in _REQUEST.items() if name not in _USED}
+_RARE_OF_SEND = {name: default for name, default in _SEND.items() if name not in _USED_OF_SEND}
+_used_values, _used_values_of_send = attrgetter(*_USED), attrgetter(*_USED_OF_SEND)
+_rare_values, _rare_values_of_send = attrgetter(*_RARE), attrgetter(*_RARE_OF_SEND)
+_no_rare, _no_rare_of_send = tuple(_RARE.values()), tuple(_RARE_OF_SEND.values())
 
 
 class Outbox:
@@ -93,8 +99,16 @@ class Outbox:
 
 
 def encode(send: Send) -> bytes:
-    """A send as a row holds it: what differs from the defaults, as JSON."""
-    return orjson.dumps([_changed(_REQUEST, _request_values(send.request)), _changed(_SEND, _send_values(send))])
+    """A send as a row holds it: its fields by name as JSON, those that are rarely used only where they differ."""
+    request = dict(zip(_USED, _used_values(send.request), strict=True))
+    rare = _rare_values(send.request)
+    if rare != _no_rare:
+        request.update(_changed(_RARE, rare))
+    fields_of_send = dict(zip(_USED_OF_SEND, _used_values_of_send(send), strict=True))
+    rare = _rare_values_of_send(send)
+    if rare != _no_rare_of_send:
+        fields_of_send.update(_changed(_RARE_OF_SEND, rare))
+    return orjson.dumps((request, fields_of_send))
 
 
 def decode(body: bytes) -> Send:
@@ -111,8 +125,4 @@ def decode(body: bytes) -> Send:
 
 
 def _changed(defaults: dict[str, Any], values: tuple[Any, ...]) -> dict[str, Any]:
-    return {
-        name: value
-        for (name, default), value in zip(defaults.items(), values, strict=True)
-        if default is MISSING or (value is not default and value != default)
-    }
+    return {name: value for (name, default), value in zip(defaults.items(), values, strict=True) if value != default}

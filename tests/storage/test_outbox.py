@@ -204,6 +204,16 @@ _json = st.recursive(
     final=st.booleans(),
     timeout_s=st.floats(0.1, 100.0),
     channel=_words,
+    rare=st.fixed_dictionaries(
+        {},
+        optional={
+            "filter": st.dictionaries(_words, _json, max_size=2),
+            "role_ids": st.lists(_words, max_size=2),
+            "delivery_aggregation": st.booleans(),
+            "vendor": _words,
+            "result_content": st.integers(0, 12),
+        },
+    ),
 )
 def test_a_row_gives_the_send_it_was_made_of(
     to: str,
@@ -215,8 +225,11 @@ def test_a_row_gives_the_send_it_was_made_of(
     final: bool,
     timeout_s: float,
     channel: str,
+    rare: dict[str, Any],
 ) -> None:
-    request = Request(Operation.NOTIFY, to, "/id-in", "r", content=content, event_category=category, release=release)
+    request = Request(
+        Operation.NOTIFY, to, "/id-in", "r", content=content, event_category=category, release=release, **rare
+    )
     send = Send(request, tuple(urls), exact_url=exact, final=final, timeout_s=timeout_s, channel=channel)
     assert decode(encode(send)) == send
 
