@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -36,6 +36,8 @@ from cse.bindings.outbound import OutboundGuard
 from cse.bindings.websocket import CHANNEL, WebSocketBinding
 from cse.bindings.websocket_connection import Upgrade, WebSocketLimits
 from cse.config import CseConfig, outbound_rules, split_address
+from cse.console.app import Console
+from cse.console.inspector import Inspector
 from cse.core.expiry import expire
 from cse.core.explanation import Explanation, explain
 from cse.core.feedback import delivered
@@ -50,7 +52,7 @@ from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.status import Status
 from cse.pages import pages
-from cse.ports import Done, Engine, Env, Evaluator, Outcome, Send, Sender, Steps
+from cse.ports import Cancellable, Done, Engine, Env, Evaluator, Outcome, Send, Sender, Steps
 from cse.registration import Registration
 from cse.resources.declare import Privilege
 from cse.resources.registry import load_registry
@@ -114,6 +116,10 @@ class Cse:
         self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
         self.verifications = Verifications(VerificationLimits(), time.monotonic)
         self.requests: Counter[tuple[str, str, int, int]] = Counter()
+        #: shows requests to those who look; it costs a look at ``on`` as long as nobody does
+        self.inspector = Inspector()
+        #: the page for people; there is one once this is started, unless it is off
+        self.console: Console | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         #: those and the requests that ask others
         self._working: set[asyncio.Task[Any]] = set()
@@ -209,6 +215,7 @@ class Cse:
         self._senders[SCHEME] = self._watches
         if config.http and self._front is None:
             host, port = split_address(config.http)
+            self.console = Console(self) if config.console else None
             self._http = HttpServer(
                 self.enter,
                 host,
@@ -332,6 +339,8 @@ class Cse:
             await self._coap.stop()
         if self._coaps is not None:
             await self._coaps.stop()
+        if self.console is not None:
+            self.console.close()
         if self._watches is not None:
             await self._watches.close()
         if self._ws is not None:
@@ -372,13 +381,19 @@ class Cse:
         """Serve one request; the response comes when its changes are on disk (architecture law 5)."""
         return await serving.serve(self, request)
 
-    async def enter(self, request: Request) -> Response:
+    def enter(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Serve a request that came in over a binding; ``lenient`` mends the forms of older clients first."""
+        return self.inspector.serve(request, self._enter) if self.inspector.on else self._enter(request)
+
+    async def _enter(self, request: Request) -> Response:
         with self.admission.admit(request):
             return await serving.serve(self, self._mended(request))
 
-    def begin(self, request: Request, done: Done) -> asyncio.Task[Any] | None:
+    def begin(self, request: Request, done: Done) -> Cancellable | None:
         """As ``enter``, without a task unless others must be asked (port ``Begin``)."""
+        return self.inspector.begin(request, done, self._begin) if self.inspector.on else self._begin(request, done)
+
+    def _begin(self, request: Request, done: Done) -> asyncio.Task[Any] | None:
         admitted = self.admission.admit(request)
         return serving.begin(self, self._mended(request), admitted, done)
 

@@ -103,6 +103,7 @@ class CseConfig(BaseSettings):
         description="neighbours the console shows: adapter=URL of the adapter's listener, cloud=URL of the cloud CSE "
         "(default: the registrar)",
     )
+    console: bool = Field(True, description="the page for people at /console of the HTTP address: on or off")
     open_metrics: bool = Field(False, description="everybody may read /metrics, not administrators only")
     rate_per_s: float = Field(
         1000.0, ge=0, description="requests a second of one entity with credential, or one address; 0: any number"

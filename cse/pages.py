@@ -1,4 +1,4 @@
-"""What the HTTP port of a CSE serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``."""
+"""What the HTTP port of a CSE serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, the console."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cse.config import CseConfig
+from cse.console.app import PREFIX as CONSOLE
+from cse.console.app import Console
 from cse.core.explanation import Explanation
 from cse.delivery import Delivery
 from cse.observability import Observability, Readings
@@ -20,6 +22,7 @@ class Shown(Protocol):
     config: CseConfig
     delivery: Delivery
     security: Security
+    console: Console | None
 
     @property
     def dialect_uses(self) -> Mapping[str, int]:
@@ -48,7 +51,10 @@ def pages(cse: Shown) -> dict[str, Any]:
     )
     seen = Observability(cse.readings)
     metrics = seen if config.open_metrics else status.guarding(seen)
-    return {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics}
+    shown: dict[str, Any] = {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics}
+    if cse.console is not None:
+        shown[CONSOLE] = cse.console
+    return shown
 
 
 __all__ = ["Shown", "pages"]

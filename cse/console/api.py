@@ -9,6 +9,7 @@ from typing import Any
 
 from cse.bindings.primitive_codec import decode_request, encode_response
 from cse.console.changes import Changes
+from cse.console.copies import copies
 from cse.console.house import House, environment, may_see
 from cse.console.inspector import Inspected, Inspector
 from cse.console.live import Live
@@ -48,6 +49,7 @@ class Api:
             "watch": ("POST", Role.VIEWER, self.watch),
             "requests": ("GET", Role.VIEWER, self.requests),
             "explain": ("GET", Role.VIEWER, self.explain),
+            "copies": ("GET", Role.VIEWER, self.copies),
             "replay": ("POST", Role.OPERATOR, self.replay),
             "deliveries": ("GET", Role.VIEWER, self.deliveries),
             "types": ("GET", Role.VIEWER, self.types),
@@ -116,6 +118,8 @@ class Api:
                 "root": one.root,
                 "children": sorted(one.children),
                 "instance": one.is_instance,
+                "creatable": one.creatable,
+                "updatable": one.updatable,
             }
         return {"types": found}
 
@@ -167,6 +171,19 @@ class Api:
             "originator": record.originator,
             "rules": rules,
         }
+
+    async def copies(self, call: Call) -> dict[str, str]:
+        """A request that was seen as lines to paste, by tool.
+
+        Raises:
+            Refused: it is kept no longer, or not whole.
+        """
+        record = self._record(call.person, call.number("number"))
+        if not record.whole:
+            raise Refused(409, "its content was too large to keep: it cannot be written out")
+        config = self._house.config
+        request = decode_request({"fr": "", **record.primitive}, lenient=True)
+        return copies(request, self._house.addresses(), config.id, proves=not config.insecure_dev)
 
     async def replay(self, call: Call) -> dict[str, Any]:
         """Send a request that was seen once more.

@@ -14,13 +14,16 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qsl
 
+from cse.bindings.http_connections import CREDENTIAL
+from cse.config import neighbours
 from cse.console.api import Api
 from cse.console.assets import HEADERS, read_assets
 from cse.console.house import House, may_see
-from cse.console.inspector import Inspected, Inspector
+from cse.console.inspector import Inspected
 from cse.console.live import Live
 from cse.console.people import Door, Person, Refused, Role, check_change, check_site
 from cse.console.routes import Call, Handler, Route
+from cse.console.stack import Stack
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import dump_json, load_json
 from cse.resources.declare import Privilege
@@ -52,14 +55,17 @@ class Console:
         self._house, self._linger_s = house, linger_s
         self._assets = read_assets()
         self._door = Door(house.config, house.security, time.monotonic)
-        self.inspector = Inspector(self._inspected)
+        self._inspector = house.inspector
+        self._inspector.tell = self._inspected
         #: who listens; publish here what a view wants to be told
         self.live = Live(self._someone, still=self._still)
         self._lingering: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._stack = Stack(house, self.live, neighbours(house.config))
         self._routes: dict[str, Route] = {}
         self.add("session", self._session)
-        api = Api(house, self.inspector, self.live)
+        self.add("stack", self._stack.show)
+        api = Api(house, self._inspector, self.live)
         for name, (method, role, handler) in api.routes().items():
             self.add(name, handler, method=method, role=role)
 
@@ -78,6 +84,7 @@ class Console:
         """End the streams of live events."""
         self.live.close()
         self._stop_telling()
+        self._stack.close()
         if self._lingering is not None:
             self._lingering.cancel()
 
@@ -134,12 +141,25 @@ class Console:
         self._only(scope, route.method)
         if route.method == "POST":
             check_change(scope, headers)
+        nobody = self._has_to_log_in(scope, name, headers)
+        if nobody is not None:
+            return nobody
         person = self._door.person(scope, headers)
         if person.role < route.role:
             raise Refused(403, f"this needs the role {route.role.word}, and {person.originator} is {person.role.word}")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         body = load_json(await _body(receive)) if route.method == "POST" else None
         return await route.handler(Call(person, query, body))
+
+    def _has_to_log_in(self, scope: Scope, name: str, headers: Mapping[bytes, bytes]) -> dict[str, Any] | None:
+        """What the page is told that asks who it is for, and shows nothing: no error, so nothing is in its log."""
+        if name != "session" or b"authorization" in headers or scope.get(CREDENTIAL):
+            return None
+        try:
+            self._door.person(scope, headers)
+        except Refused as error:
+            return {"login": True, "why": str(error)} if error.status == 401 else None
+        return None
 
     async def _session(self, call: Call) -> dict[str, Any]:
         """Who one is, and at which CSE."""
@@ -169,8 +189,9 @@ class Console:
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
+        self._stack.someone(here)
         if here:
-            self.inspector.on = True
+            self._inspector.on = True
             if self._telling is None:
                 self._telling = asyncio.get_running_loop().create_task(self._tell_deliveries(), name="console")
         else:
@@ -178,7 +199,7 @@ class Console:
             self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._forget)
 
     def _forget(self) -> None:
-        self.inspector.on = False
+        self._inspector.on = False
 
     def _stop_telling(self) -> None:
         if self._telling is not None:

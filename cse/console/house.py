@@ -8,6 +8,7 @@ from typing import Protocol
 from cse.admission import Admission
 from cse.bindings.http_watch import Watches
 from cse.config import CseConfig
+from cse.console.inspector import Inspector
 from cse.console.people import Person, Role
 from cse.core.access_control import decide
 from cse.core.context import RequestContext
@@ -30,10 +31,15 @@ class House(Protocol):
     delivery: Delivery
     hosting: HostingCse
     engine: Engine
+    inspector: Inspector
 
     @property
     def watches(self) -> Watches:
         """Who tells of changes."""
+        ...
+
+    def addresses(self) -> dict[str, str]:
+        """Where it can be reached, by binding, without secrets."""
         ...
 
     async def serve(self, request: Request) -> Response:

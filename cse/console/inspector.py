@@ -15,7 +15,7 @@ from cse.bindings.primitive_codec import encode_request, encode_response
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.serialisation import dump_json
-from cse.ports import Serve
+from cse.ports import Begin, Cancellable, Done, Serve
 
 #: requests kept; beyond, the oldest go
 KEPT = 1000
@@ -75,12 +75,12 @@ class Inspector:
     """The newest requests of one CSE.
 
     Args:
-        tell: told of each.
         kept: how many are kept.
     """
 
-    def __init__(self, tell: Callable[[Inspected], None] = lambda record: None, kept: int = KEPT) -> None:
-        self._tell = tell
+    def __init__(self, kept: int = KEPT) -> None:
+        #: told of each
+        self.tell: Callable[[Inspected], None] = lambda record: None
         self._records: deque[Inspected] = deque(maxlen=kept)
         self._number = 0
         #: whether requests are to be shown to ``serve``
@@ -106,6 +106,24 @@ class Inspector:
         self._keep(request, response, binding, at_s, begin_s)
         return response
 
+    def begin(self, request: Request, done: Done, begin: Begin) -> Cancellable | None:
+        """As ``serve``, for those who answer without a task (port ``Begin``).
+
+        Raises:
+            CseError: as ``begin`` does.
+        """
+        at_s, begin_s = time.time(), time.perf_counter()
+
+        def answered(response: Response) -> None:
+            self._keep(request, response, "", at_s, begin_s)
+            done(response)
+
+        try:
+            return begin(request, answered)
+        except CseError as error:
+            self._keep(request, error_response(request, error.status, error.debug), "", at_s, begin_s)
+            raise
+
     def _keep(self, request: Request, response: Response, binding: str, at_s: float, begin_s: float) -> None:
         duration_s = time.perf_counter() - begin_s
         self._number += 1
@@ -130,7 +148,7 @@ class Inspector:
             whole,
         )
         self._records.append(record)
-        self._tell(record)
+        self.tell(record)
 
     def since(self, number: int, sees: Callable[[Inspected], bool] = lambda record: True) -> list[Inspected]:
         """The records after ``number``, oldest first: those that one may see."""

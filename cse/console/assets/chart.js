@@ -1,0 +1,183 @@
+// A line chart of values over time as SVG: keys move a cursor that is read aloud, and the same values are in a table.
+import { el, replace } from "./dom.js";
+
+const WIDTH = 640, HEIGHT = 220, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 24;
+const SERIES = 4;
+const ROWS = 200;
+
+/** The numbers in the content of an instance by name: {"": 21.5}, or the numeric members of an object. */
+export function numbersIn(content) {
+  let value = content;
+  if (typeof value === "string") {
+    if (value.trim() !== "" && Number.isFinite(Number(value))) return { "": Number(value) };
+    if (!/^\s*\{/.test(value)) return {};
+    try { value = JSON.parse(value); } catch { return {}; }
+  }
+  if (typeof value === "number" && Number.isFinite(value)) return { "": value };
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return {};
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => typeof one === "number" && Number.isFinite(one)));
+}
+
+const shortest = value => String(Number(value.toPrecision(6)));
+const time = millis => new Date(millis).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
+/** Round places for lines between two numbers. */
+function ticks(low, high, about) {
+  const span = high - low || 1;
+  const raw = span / about;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map(one => one * power).find(one => one >= raw);
+  const found = [];
+  for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-9; at += step) found.push(Number(at.toPrecision(12)));
+  return found;
+}
+
+/** A chart. `points` are {t: milliseconds, values: {name: number}}, oldest first; the names become lines. */
+export class Chart {
+  /** @param {string} label what it shows @param {function} announce reads a point aloud @param {number} most points kept */
+  constructor(label, announce, most = 2000) {
+    this.label = label;
+    this.announce = announce;
+    this.most = most;
+    this.points = [];
+    this.cursor = null;
+    this.svg = el("svg:svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0", on: {
+      keydown: event => this.key(event), pointermove: event => this.point(event), pointerleave: () => this.move(null), blur: () => this.move(null),
+    } });
+    this.words = el("div", { class: "legend" });
+    this.body = el("tbody");
+    this.head = el("tr");
+    this.caption = el("caption", { class: "only-read" });
+    this.table = el("details", { on: { toggle: () => this.rows() } }, el("summary", null, "Values as a table"),
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Values of ${label}` },
+        el("table", null, this.caption, el("thead", null, this.head), this.body)));
+    this.node = el("figure", { class: "chart" }, this.svg, this.words, this.table);
+    this.draw();
+  }
+
+  /** Show these points. */
+  set(points) {
+    this.points = points.slice(-this.most);
+    this.later();
+  }
+
+  /** Add one at the end. */
+  add(point) {
+    this.points.push(point);
+    if (this.points.length > this.most) this.points.shift();
+    this.later();
+  }
+
+  later() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => { this.waiting = false; this.draw(); });
+  }
+
+  names() {
+    const names = new Set();
+    for (const point of this.points) for (const name of Object.keys(point.values)) names.add(name);
+    return [...names].slice(0, SERIES);
+  }
+
+  draw() {
+    const names = this.names();
+    const all = this.points.flatMap(point => names.map(name => point.values[name]).filter(value => value !== undefined));
+    if (!all.length) {
+      replace(this.svg, el("svg:text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "no numbers yet"));
+      this.svg.setAttribute("aria-label", `${this.label}: no numbers yet`);
+      replace(this.words);
+      return;
+    }
+    let low = all.reduce((a, b) => Math.min(a, b)), high = all.reduce((a, b) => Math.max(a, b));
+    const pad = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
+    low -= pad; high += pad;
+    const begin = this.points[0].t, end = this.points.at(-1).t;
+    this.x = t => LEFT + (end === begin ? 0.5 : (t - begin) / (end - begin)) * (WIDTH - LEFT - RIGHT);
+    this.y = value => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+    const lines = ticks(low, high, 4).map(value => [
+      el("svg:line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: this.y(value), y2: this.y(value) }),
+      el("svg:text", { x: LEFT - 8, y: this.y(value) + 4, "text-anchor": "end" }, shortest(value))]);
+    const times = [[begin, "start", LEFT], [end, "end", WIDTH - RIGHT]].map(([t, anchor, x]) =>
+      el("svg:text", { x, y: HEIGHT - 6, "text-anchor": anchor }, time(t)));
+    const drawn = names.map((name, number) => el("svg:path", { class: `line s${number + 1}`, d: this.path(name) }));
+    this.overlay = el("svg:g");
+    replace(this.svg, lines, times, drawn, this.overlay);
+    const last = this.points.at(-1);
+    this.svg.setAttribute("aria-label", `${this.label}: ${this.points.length} values from ${time(begin)} to ${time(end)}, `
+      + `lowest ${shortest(Math.min(...[all.reduce((a, b) => Math.min(a, b))]))}, highest ${shortest(all.reduce((a, b) => Math.max(a, b)))}, newest ${this.spoken(last)}. Arrow keys read single values.`);
+    this.legend(this.cursor === null ? last : this.points[this.cursor] || last);
+    this.mark();
+    this.rows();
+  }
+
+  path(name) {
+    const parts = [];
+    const each = Math.max(1, Math.floor(this.points.length / (WIDTH * 2)));
+    this.points.forEach((point, index) => {
+      const value = point.values[name];
+      if (value === undefined || (index % each && index !== this.points.length - 1)) return;
+      parts.push(`${parts.length ? "L" : "M"}${this.x(point.t).toFixed(1)} ${this.y(value).toFixed(1)}`);
+    });
+    return parts.length === 1 ? `${parts[0]}h.01` : parts.join("");
+  }
+
+  spoken(point) {
+    return Object.entries(point.values).map(([name, value]) => (name ? `${name} ${shortest(value)}` : shortest(value))).join(", ");
+  }
+
+  legend(point) {
+    replace(this.words, this.names().map((name, number) => el("span", null, el("span", { class: `key k${number + 1}` }),
+      name ? `${name} ` : "", el("strong", null, point.values[name] === undefined ? "–" : shortest(point.values[name])))),
+    el("span", null, time(point.t)));
+  }
+
+  mark() {
+    const point = this.cursor === null ? null : this.points[this.cursor];
+    if (!this.overlay) return;
+    if (!point) { replace(this.overlay); return; }
+    replace(this.overlay, el("svg:line", { class: "cursor", x1: this.x(point.t), x2: this.x(point.t), y1: TOP, y2: HEIGHT - BOTTOM }),
+      this.names().map((name, number) => (point.values[name] === undefined ? null
+        : el("svg:circle", { class: `mark s${number + 1}`, cx: this.x(point.t), cy: this.y(point.values[name]), r: 4 }))));
+  }
+
+  move(index) {
+    this.cursor = index;
+    if (!this.points.length) return;
+    this.legend(index === null ? this.points.at(-1) : this.points[index]);
+    this.mark();
+  }
+
+  point(event) {
+    if (!this.points.length) return;
+    const box = this.svg.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width * WIDTH;
+    let nearest = 0;
+    this.points.forEach((point, index) => {
+      if (Math.abs(this.x(point.t) - x) < Math.abs(this.x(this.points[nearest].t) - x)) nearest = index;
+    });
+    this.move(nearest);
+  }
+
+  key(event) {
+    const last = this.points.length - 1;
+    if (last < 0) return;
+    const at = this.cursor ?? last + 1;
+    const moves = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last, PageUp: at - 10, PageDown: at + 10 };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    this.move(Math.min(last, Math.max(0, moves[event.key])));
+    const point = this.points[this.cursor];
+    this.announce(`${time(point.t)}: ${this.spoken(point)}`);
+  }
+
+  rows() {
+    if (!this.table.open) return;
+    const names = this.names();
+    const newest = this.points.slice(-ROWS).reverse();
+    this.caption.textContent = `${this.label}, newest first${this.points.length > ROWS ? `, the newest ${ROWS} of ${this.points.length}` : ""}`;
+    replace(this.head, el("th", { scope: "col" }, "Time"), names.map(name => el("th", { scope: "col", class: "number" }, name || "Value")));
+    replace(this.body, newest.map(point => el("tr", null, el("td", null, new Date(point.t).toLocaleString()),
+      names.map(name => el("td", { class: "number" }, point.values[name] === undefined ? "" : shortest(point.values[name]))))));
+  }
+}
