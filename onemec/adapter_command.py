@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from onemec.process import CannotStart, fail, run_until_stopped, set_up_logging, tell
+from onemec.process import CannotStart, fail, run_until_stopped, set_up_logging, tell, tell_ready
 from onemec.settings import USAGE, environment, from_file, listed, log_format, log_level, option, seconds, secret
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ async def _serve(config: AdapterConfig, stop: asyncio.Event) -> None:
         tell(f"  MEC platform {config.mep_url or 'off'}")
         tell(f"  cloud        {config.sync.cloud_url or 'off'}")
         tell(f"  status       {url}/status")
-        tell("ready")
+        tell_ready()
 
     try:
         await run_adapter(config, ready, None, stop)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
+from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell, tell_ready
 from onemec.workers import run_workers
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def cse(
     rate: Annotated[
         float | None, typer.Option(help="Requests a second of one entity or address (0: any number).")
     ] = None,
+    console: Annotated[
+        bool | None, typer.Option("--console/--no-console", help="The page for people at /console (default: on).")
+    ] = None,
     open_metrics: Annotated[
         bool | None, typer.Option("--open-metrics", help="Everybody may read /metrics, not administrators only.")
     ] = None,
@@ -148,6 +151,7 @@ def cse(
         "admin": tuple(admin) if admin else None,
         "allowed_originators": tuple(allow) if allow else None,
         "rate_per_s": rate,
+        "console": console,
         "open_metrics": open_metrics,
         "console_peers": tuple(console_peer) if console_peer else None,
         "outbound": tuple(outbound) if outbound else None,
@@ -178,9 +182,12 @@ async def _serve(config: CseConfig, stop: asyncio.Event) -> None:
     except StartError as error:
         raise CannotStart(str(error)) from error
     _announce(config)
-    for binding, url in running.addresses().items():
+    addresses = running.addresses()
+    for binding, url in addresses.items():
         tell(f"  {binding:5} {url}")
-    tell("ready")
+    if running.console is not None:
+        tell(f"  console {addresses['http']}/console/")
+    tell_ready()
     with contextlib.suppress(asyncio.CancelledError):
         await stop.wait()
     await running.stop()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onemec.process import errors, fail, run_until_stopped, set_up_logging, tell
+from onemec.process import errors, fail, run_until_stopped, set_up_logging, tell, tell_ready
 from onemec.settings import USAGE, environment, from_file, given, listed, log_format, log_level, option, seconds
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class _Run:
                 states = self._states()
                 if states.keys() <= {"running", "stopped"} and "running" in states:
                     self._ready.set()
-                    tell("ready")
+                    tell_ready()
                     self._tell_figures()
 
         return take

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onemec import mep_app_command, mep_federate_command
-from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell
+from onemec.process import CannotStart, errors, fail, run_until_stopped, set_up_logging, tell, tell_ready
 from onemec.settings import USAGE, environment, from_file, listed, log_format, log_level, option, secret
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ async def _serve(config: PlatformConfig, stop: asyncio.Event) -> None:
             errors.print("insecure-dev: no tokens are asked for. For development only.", style="bold yellow")
         tell(f"MEC platform {config.mec_host_id}, store {config.store}")
         tell(f"  http  {url}")
-        tell("ready")
+        tell_ready()
 
     serving = asyncio.create_task(serve(config, ready))
     stopping = asyncio.create_task(stop.wait())

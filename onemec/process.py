@@ -12,6 +12,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from onemec.logs import set_up
+from onemec.service_manager import notify, stay_alive
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -32,9 +33,18 @@ def run_until_stopped(work: Callable[[asyncio.Event], Awaitable[int | None]]) ->
     async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            notify("STOPPING=1")
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        return await work(stop) or 0
+            loop.add_signal_handler(number, end)
+        living = asyncio.create_task(stay_alive(), name="watchdog")
+        try:
+            return await work(stop) or 0
+        finally:
+            living.cancel()
 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -81,6 +91,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def tell_ready() -> None:
+    """Say that requests are taken: to who reads the output, and to a service manager."""
+    tell("ready")
+    notify("READY=1")
 
 
 def tell(line: str) -> None:

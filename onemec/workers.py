@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from onemec.process import CannotStart, fail, run_until_stopped, tell
+from onemec.process import CannotStart, fail, run_until_stopped, tell, tell_ready
+from onemec.service_manager import notify, watchdog_s
 
 if TYPE_CHECKING:
     from cse.config import CseConfig
@@ -91,8 +92,12 @@ class _Parent:
         gc.freeze()  # what the workers share stays shared
         for _ in range(count):
             self._fork()
+        pause_s, again_s = watchdog_s(), 0.0
         while not self._stopping:
             self._listen_to_workers()
+            if pause_s and time.monotonic() >= again_s:
+                again_s = time.monotonic() + pause_s
+                notify("WATCHDOG=1")
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid or self._stopping:
                 continue
@@ -104,6 +109,7 @@ class _Parent:
             tell(f"worker {pid} ended ({code}), another takes its place")
             time.sleep(_PAUSE_S)
             self._fork()
+        notify("STOPPING=1")
         self._stop()
         return 0
 
@@ -123,7 +129,7 @@ class _Parent:
             self._told = True
             if self._config.http:
                 tell(f"  http  {'https' if self._config.tls_cert else 'http'}://{self._config.http}")
-            tell("ready")
+            tell_ready()
 
     def _fork(self) -> None:
         pid = os.fork()
@@ -133,6 +139,7 @@ class _Parent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.close(self._hear)
+        os.environ.pop("NOTIFY_SOCKET", None)  # the parent speaks for all of them
         try:
             run_until_stopped(self._work)
         except SystemExit as end:
