@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AbstractContextManager
+from time import perf_counter
 from typing import Any, Protocol
 
 from cse.core.hosting import HostingCse
 from cse.core.pipeline import handle
+from cse.log_context import about
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
@@ -43,8 +45,8 @@ class Shell(Protocol):
         """A request may have set timers."""
         ...
 
-    def served(self, request: Request, response: Response) -> None:
-        """A request has its answer."""
+    def served(self, request: Request, response: Response, began_s: float) -> None:
+        """A request has its answer; it began at ``began_s`` of ``time.perf_counter``."""
         ...
 
     def begin_task(self, work: Any, name: str) -> asyncio.Task[Any]:
@@ -66,31 +68,42 @@ def begin(
     Returns:
         The task that serves a request which must ask others; None when there is none.
     """
+    serving = _Serving(shell, request, admitted, done)
     steps = handle(request, shell.hosting, shell.env())
     try:
         send = next(steps)
     except StopIteration as finished:
-        _Serving(shell, request, admitted, done).keep(finished.value)
+        serving.keep(finished.value)
         return None
     except Exception as error:
-        _Serving(shell, request, admitted, done).fail(error)
+        serving.fail(error)
         return None
-    return shell.begin_task(_go_on(_Serving(shell, request, admitted, done), steps, send), request.request_id)
+    return shell.begin_task(_go_on(serving, steps, send), request.request_id)
 
 
 async def serve(shell: Shell, request: Request) -> Response:
     """Serve a request in the task of the caller; cancelling it ends the request."""
+    began_s = perf_counter()
     try:
         outcome = await shell.drive(handle(request, shell.hosting, shell.env()))
         shell.timers_changed()
         if outcome.ticket:
-            await shell.engine.durable(outcome.ticket)
+            await _durable(shell, outcome)
         shell.kept(outcome)
         response = outcome.response
     except Exception as error:
         response = _failed(request, error)
-    shell.served(request, response)
+    shell.served(request, response, began_s)
     return response
+
+
+async def _durable(shell: Shell, outcome: Outcome) -> None:
+    try:
+        await shell.engine.durable(outcome.ticket)
+    except asyncio.CancelledError:
+        # nobody waits for the answer any more, but others are to hear of the change
+        shell.engine.when_durable(outcome.ticket, lambda lost: None if lost else shell.kept(outcome))
+        raise
 
 
 async def _go_on(serving: _Serving, steps: Steps, send: Send) -> None:
@@ -106,12 +119,13 @@ async def _go_on(serving: _Serving, steps: Steps, send: Send) -> None:
 
 
 class _Serving:
-    """One request whose outcome is known."""
+    """One request on its way."""
 
-    __slots__ = ("admitted", "done", "outcome", "request", "shell")
+    __slots__ = ("admitted", "began_s", "done", "outcome", "request", "shell")
 
     def __init__(self, shell: Shell, request: Request, admitted: AbstractContextManager[None], done: Done) -> None:
         self.shell, self.request, self.admitted, self.done = shell, request, admitted, done
+        self.began_s = perf_counter()
         self.outcome: Outcome
 
     def keep(self, outcome: Outcome) -> None:
@@ -137,7 +151,7 @@ class _Serving:
         self._answer(_failed(self.request, error))
 
     def _answer(self, response: Response) -> None:
-        self.shell.served(self.request, response)
+        self.shell.served(self.request, response, self.began_s)
         self.admitted.__exit__(None, None, None)
         self.done(response)
 
@@ -145,5 +159,7 @@ class _Serving:
 def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, CseError):  # the store could not keep the changes
         return error_response(request, error.status, error.debug)
-    _log.error("request %s of %s failed", request.request_id, request.originator, exc_info=error)
+    _log.error(
+        "request %s of %s failed", request.request_id, request.originator, exc_info=error, extra=about(request)
+    )
     return error_response(request, Status.INTERNAL_SERVER_ERROR, "the CSE failed on this request; its log says why")
