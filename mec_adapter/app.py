@@ -415,7 +415,11 @@ class Adapter:
 
     async def _read_platform(self) -> JsonObject:
         """What ``/platform`` shows."""
-        return await self._registry.read() if self._registry is not None else {}
+        if self._registry is None:
+            return {}
+        # Reading is no news: what the console itself asks for would look like traffic.
+        sent = sum(number for (_, method, _), number in self._meter.requests.items() if method != "GET")
+        return {**await self._registry.read(), "changesSent": sent}
 
     def _own_apps(self) -> set[str]:
         """The appInstanceIds of the CSE and of its exposed AEs."""
