@@ -1,4 +1,4 @@
-"""What the HTTP port of a CSE serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, the console."""
+"""What the HTTP port serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, ``/console``."""
 
 from __future__ import annotations
 
