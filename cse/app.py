@@ -47,6 +47,7 @@ from cse.core.numbers import CSE_BASE
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
+from cse.metering import RequestMeter
 from cse.observability import Readings
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response
@@ -115,7 +116,7 @@ class Cse:
         self.dialects = Dialects(config.name)
         self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
         self.verifications = Verifications(VerificationLimits(), time.monotonic)
-        self.requests: Counter[tuple[str, str, int, int]] = Counter()
+        self.requests = RequestMeter(load_registry().known_numbers)
         #: shows requests to those who look; it costs a look at ``on`` as long as nobody does
         self.inspector = Inspector()
         #: the page for people; there is one once this is started, unless it is off
@@ -283,8 +284,11 @@ class Cse:
             dialects=self.dialect_uses,
             notifications={"sent": counts.sent, "failed": counts.failed, "dropped": counts.dropped},
             waiting=counts.waiting,
+            targets=self.delivery.targets,
+            attempts_s=self.delivery.seconds,
             watches=self._watches.count if self._watches is not None else 0,
-            resources=self.engine.plain_count(),
+            store=self.engine.figures(),
+            mqtt=(self._mqtt.figures, self._mqtt.counters) if self._mqtt is not None else None,
             parts=parts,
         )
 
@@ -454,11 +458,20 @@ class Cse:
                 answer = await self.delivery.ask(send)
             send = None
 
-    def served(self, request: Request, response: Response) -> None:
-        """A request has its answer: count it, and end the connections of who was deleted."""
-        if response.status is Status.DELETED:
+    def served(self, request: Request, response: Response, began_s: float) -> None:
+        """A request has its answer: count it, and end the connections of who was deleted.
+
+        Args:
+            request: as it was served.
+            response: to it.
+            began_s: when, on the clock of ``time.perf_counter``.
+        """
+        status = response.status
+        if status is Status.DELETED:
             self._registrations_changed()
-        self.requests[request.binding, request.operation.name, request.resource_type or 0, int(response.status)] += 1
+        # the numbers behind the names: this is done for every request
+        operation, resource_type = request.operation._value_, request.resource_type or 0
+        self.requests.served(request.binding, operation, resource_type, status._value_, time.perf_counter() - began_s)
 
     def kept(self, outcome: Outcome) -> None:
         """The changes of a request are on disk: deliver what it caused."""

@@ -159,7 +159,5 @@ class _Serving:
 def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, CseError):  # the store could not keep the changes
         return error_response(request, error.status, error.debug)
-    _log.error(
-        "request %s of %s failed", request.request_id, request.originator, exc_info=error, extra=about(request)
-    )
+    _log.error("request %s of %s failed", request.request_id, request.originator, exc_info=error, extra=about(request))
     return error_response(request, Status.INTERNAL_SERVER_ERROR, "the CSE failed on this request; its log says why")
