@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -43,14 +44,14 @@ from cse.core.explanation import Explanation, explain
 from cse.core.feedback import delivered
 from cse.core.hosting import HostingCse
 from cse.core.identity import may_relay
-from cse.core.numbers import CSE_BASE
+from cse.core.numbers import AE, CSE_BASE
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
 from cse.metering import RequestMeter
 from cse.observability import Readings
 from cse.onem2m.errors import CseError
-from cse.onem2m.primitives import Request, Response
+from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from cse.pages import pages
 from cse.ports import Cancellable, Done, Engine, Env, Evaluator, Outcome, Send, Sender, Steps
@@ -239,20 +240,25 @@ class Cse:
             blocks = BlockLimits(body_bytes=config.max_body_bytes)
             coap_limits = CoapLimits(blocks=blocks)
             note = self.dialects.note
-            self._coap = CoapServer(self.enter, host, port, limits=coap_limits, lenient=lenient, note=note)
+            self._coap = CoapServer(
+                self.enter, host, port, limits=coap_limits, lenient=lenient, note=note, begin=self.begin
+            )
             await self._coap.start()
         if config.coaps:
             host, port = split_address(config.coaps)
             limits = CoapLimits(blocks=BlockLimits(body_bytes=config.max_body_bytes))
             dtls = self.security.dtls()
             note = self.dialects.note
-            self._coaps = CoapServer(self.enter, host, port, limits=limits, lenient=lenient, dtls=dtls, note=note)
+            self._coaps = CoapServer(
+                self.enter, host, port, limits=limits, lenient=lenient, dtls=dtls, note=note, begin=self.begin
+            )
             await self._coaps.start()
         if config.mqtt:
             self._mqtt = MqttBinding(
                 config.mqtt,
                 config.id,
-                serve=self._serve_mqtt,
+                serve=self.enter,
+                begin=self._begin_mqtt,
                 lenient=lenient,
                 cse_name=config.name,
                 limits=MqttLimits(payload_bytes=config.max_body_bytes, readable_bytes=4 * config.max_body_bytes),
@@ -478,15 +484,19 @@ class Cse:
         for send in outcome.outbox:
             self.delivery.post(send)
 
-    async def _serve_mqtt(self, request: Request) -> Response:
+    def _begin_mqtt(self, request: Request, done: Done) -> Cancellable | None:
+        """As ``begin``; who speaks over the broker is reached over the broker."""
         if request.originator:
             self.delivery.heard_on_broker(request.originator, self.config.mqtt)
-        response = await self.enter(request)
-        if response.status is Status.CREATED and request.resource_type == 2 and isinstance(response.content, dict):
-            entity = response.content.get("m2m:ae") or {}
-            if "aei" in entity:
-                self.delivery.heard_on_broker(entity["aei"], self.config.mqtt)
-        return response
+        if request.resource_type == AE and request.operation is Operation.CREATE:
+            done = partial(self._registered_over_broker, done)
+        return self.begin(request, done)
+
+    def _registered_over_broker(self, done: Done, response: Response) -> None:
+        entity = response.content.get("m2m:ae") if isinstance(response.content, dict) else None
+        if response.status is Status.CREATED and isinstance(entity, dict) and "aei" in entity:
+            self.delivery.heard_on_broker(entity["aei"], self.config.mqtt)
+        done(response)
 
     def _may_relay(self, cse_id: str, originator: str) -> bool:
         return may_relay(self.engine, self.hosting.settings, cse_id, originator)

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 from dataclasses import dataclass, field
+from functools import partial
 
 from cse.bindings.coap_blockwise import LARGEST_BLOCK_BYTES, BlockLimits, Blockwise, has_blocks, overloaded
 from cse.bindings.coap_client import CoapSender
@@ -16,9 +17,10 @@ from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimit
 from cse.bindings.coap_message import Message
 from cse.bindings.dtls import DtlsEndpoint, DtlsError, DtlsSecrets
 from cse.bindings.primitive_codec import Note, silent
+from cse.bindings.under_way import UnderWay
 from cse.onem2m.errors import CseError, InternalServerError, Overloaded
-from cse.onem2m.primitives import Request
-from cse.ports import Serve
+from cse.onem2m.primitives import Operation, Response
+from cse.ports import Begin, Serve
 
 __all__ = ["BindError", "CoapLimits", "CoapSender", "CoapServer"]
 
@@ -60,6 +62,7 @@ class CoapServer:
         lenient: tolerate dialects, the older option numbers among them.
         dtls: serve CoAPS with these secrets.
         note: told of each dialect.
+        begin: the same as ``serve`` without a task; None makes one for each request.
     """
 
     def __init__(
@@ -72,8 +75,8 @@ class CoapServer:
         lenient: bool = True,
         dtls: DtlsSecrets | None = None,
         note: Note = silent,
+        begin: Begin | None = None,
     ) -> None:
-        self._serve = serve
         self._host = host
         self._port = port
         self._limits = limits or CoapLimits()
@@ -83,7 +86,7 @@ class CoapServer:
         self._secured: DtlsEndpoint | None = None
         self._blocks = Blockwise(self._limits.blocks)
         self._echo = EchoGate(self._limits.echo)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = UnderWay(serve, begin)
         self._transport: asyncio.DatagramTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -124,11 +127,7 @@ class CoapServer:
         """Let the requests in flight finish for a moment, then close."""
         if self._transport is None:
             return
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self._limits.stop_after_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._under_way.finish(self._limits.stop_after_s)
         self._transport.close()
         self._transport = None
 
@@ -147,10 +146,10 @@ class CoapServer:
         except CseError as error:
             self._answer(exchange, encode_error(error, style))
             return
-        except Exception:
-            self._answer(exchange, self._failure(style))
+        except Exception as error:
+            self._answer(exchange, self._failure(style, error))
             return
-        if len(self._tasks) >= self._limits.in_flight:
+        if len(self._under_way) >= self._limits.in_flight:
             self._respond(exchange, overloaded("too many requests at a time: try again later"))
             return
         request.peer_address = exchange.peer[0]
@@ -159,33 +158,27 @@ class CoapServer:
         request.binding = "coap"
         if self._secured is not None:
             request.credential = self._secured.credential_of(exchange.peer)
-        assert self._loop is not None
-        task = self._loop.create_task(self._work(exchange, request, style))
-        self._tasks.add(task)
+        done = partial(self._done, exchange, style, request.operation)
+        self._under_way.start(request, done, partial(self._failed, exchange, style))
 
-    async def _work(self, exchange: Exchange, request: Request, style: ReplyStyle) -> None:
+    def _done(self, exchange: Exchange, style: ReplyStyle, operation: Operation, response: Response) -> None:
         try:
-            answer = await self._answer_of(request, style)
-        except Exception:
-            answer = self._failure(style)
-        finally:
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.discard(task)
+            answer = encode_response(response, style, operation)
+        except Exception as error:
+            answer = self._failure(style, error)
         self._answer(exchange, answer)
 
-    async def _answer_of(self, request: Request, style: ReplyStyle) -> Message | None:
-        try:
-            response = await self._serve(request)
-        except Overloaded as error:
-            return overloaded(error.debug)
-        except CseError as error:
+    def _failed(self, exchange: Exchange, style: ReplyStyle, error: Exception) -> None:
+        if isinstance(error, Overloaded):
+            self._answer(exchange, overloaded(error.debug))
+        elif isinstance(error, CseError):
             error.request_id = error.request_id or style.request_id
-            return encode_error(error, style)
-        return encode_response(response, style, request.operation)
+            self._answer(exchange, encode_error(error, style))
+        else:
+            self._answer(exchange, self._failure(style, error))
 
-    def _failure(self, style: ReplyStyle) -> Message:
-        _log.exception("request %s over CoAP failed", style.request_id)
+    def _failure(self, style: ReplyStyle, error: Exception) -> Message:
+        _log.error("request %s over CoAP failed", style.request_id, exc_info=error)
         return encode_error(InternalServerError("the CSE failed on this request; its log says why"), style)
 
     def _answer(self, exchange: Exchange, answer: Message | None) -> None:

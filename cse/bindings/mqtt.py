@@ -12,6 +12,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cse.bindings import mqtt_codec as codec
 from cse.bindings import primitive_codec as primitives
@@ -23,11 +24,12 @@ from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFi
 from cse.bindings.mqtt_engine import Incoming
 from cse.bindings.mqtt_limits import MqttCounters, MqttFigures, MqttLimits
 from cse.bindings.mqtt_sender import MqttSender
+from cse.bindings.under_way import UnderWay
 from cse.onem2m.addressing import shorten
 from cse.onem2m.errors import BadRequest, CseError, InternalServerError
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
-from cse.ports import Send, Serve
+from cse.ports import Begin, Send, Serve
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class MqttBinding:
         url: ``mqtt://[user:password@]host[:1883][/prefix]``, or mqtts.
         entity_id: the own CSE-ID (``/id-in``) or AE-ID (``Cae``).
         serve: executes requests.
+        begin: the same without a task; None makes one for each request.
         lenient: dialects are understood and counted; otherwise refused.
         cse_name: resourceName of the own CSEBase, "" for an AE.
         limits: what bounds the work.
@@ -102,6 +105,7 @@ class MqttBinding:
         entity_id: str,
         *,
         serve: Serve,
+        begin: Begin | None = None,
         lenient: bool = True,
         cse_name: str = "",
         limits: MqttLimits | None = None,
@@ -119,7 +123,8 @@ class MqttBinding:
         except BadRequest as error:
             raise MqttStartError(f"mqtt: {error.debug}") from error
         self.entity_id, self._cse_name, self._sp_id, self._is_cse = entity_id, cse_name, sp_id, is_cse
-        self._serve, self._lenient, self._limits = serve, lenient, limits or MqttLimits()
+        self._lenient, self._limits = lenient, limits or MqttLimits()
+        self._under_way = UnderWay(serve, begin)
         self._broker_authenticates, self._tls, self._notify_state = broker_authenticates, tls, on_state
         self._may_relay = may_relay or (lambda hop, _originator: not is_cse and not hop.startswith(("/C", "/S")))
         self.client_id = f"{'C' if is_cse else 'A'}::{self._own}"
@@ -133,12 +138,12 @@ class MqttBinding:
         )
         self._places: dict[bytes, _Place] = {}
         self._waiting: deque[_Waiting] = deque()
-        self._running: set[asyncio.Task[None]] = set()
         self._duplicates: DuplicateFilter[Delivery | None] = DuplicateFilter(
             self._limits.duplicates, self._limits.duplicates_bytes, self._limits.duplicates_s
         )
         self._acks = OrderedAcks(self._acknowledge, self.counters, self._limits)
         self._stopping = False
+        self._pumping = False
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class MqttBinding:
     def figures(self) -> MqttFigures:
         """What is under way."""
         expected = self._sender.expected
-        return MqttFigures(self.state is LinkState.CONNECTED, len(self._running), len(self._waiting), expected)
+        return MqttFigures(self.state is LinkState.CONNECTED, len(self._under_way), len(self._waiting), expected)
 
     async def start(self, timeout_s: float = 5.0) -> None:
         """Connect and subscribe; from then on the connection comes back by itself.
@@ -185,10 +190,7 @@ class MqttBinding:
         """Finish the requests that were started, then disconnect. Others stay with the broker."""
         self._stopping = True
         self._waiting.clear()
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=timeout_s)
-            for task in late:
-                task.cancel()
+        await self._under_way.finish(timeout_s)
         self._acks.close()
         await self._others.close()
         if self._link is not None:
@@ -275,9 +277,15 @@ class MqttBinding:
 
     def _pump(self) -> None:
         """Start the requests that may start, in the order they came."""
-        waiting, running, limit = self._waiting, self._running, self._limits.in_flight
-        while waiting and len(running) < limit and not (self._link is not None and self._link.congested):
-            self._begin(waiting.popleft())
+        if self._pumping:  # what is answered at once ends in here again
+            return
+        self._pumping = True
+        waiting, running, limit = self._waiting, self._under_way, self._limits.in_flight
+        try:
+            while waiting and len(running) < limit and not (self._link is not None and self._link.congested):
+                self._begin(waiting.popleft())
+        finally:
+            self._pumping = False
         if self._link is not None and len(waiting) <= self._limits.waiting // 2:
             self._link.hold(False)
 
@@ -293,12 +301,10 @@ class MqttBinding:
             return
         if self._repeated(request, taken, reply):
             return
-        task = asyncio.get_running_loop().create_task(self._execute(request, reply))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
+        self._under_way.start(request, partial(self._done, reply), partial(self._failed, request, reply))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+    def _done(self, reply: _Reply, response: Response) -> None:
+        self._answer(reply, response)
         if self._waiting and not self._stopping:
             self._pump()
 
@@ -356,16 +362,11 @@ class MqttBinding:
             self._publish(reply, earlier.payload)
         return True
 
-    async def _execute(self, request: Request, reply: _Reply) -> None:
-        try:
-            response = await self._serve(request)
-        except CseError as error:
-            response = self._failure(error, request.request_id, request.release)
-        except Exception:
-            _log.exception("mqtt: request %r failed", request.request_id)
-            fault = InternalServerError("the request met a fault of this CSE: see its log")
-            response = self._failure(fault, request.request_id, request.release)
-        self._answer(reply, response)
+    def _failed(self, request: Request, reply: _Reply, error: Exception) -> None:
+        if not isinstance(error, CseError):
+            _log.error("mqtt: request %r failed", request.request_id, exc_info=error)
+            error = InternalServerError("the request met a fault of this CSE: see its log")
+        self._done(reply, self._failure(error, request.request_id, request.release))
 
     # --- what goes out ------------------------------------------------------------------------------------------
 
