@@ -100,15 +100,18 @@ def summary(scenario: Scenario, subject: str, readings: Sequence[Reading], *, ou
     row = Row(scenario.name, scenario.title, subject, scenario.unit, best_peer=scenario.best_peer)
     if not readings:
         return row
-    values = [reading.value for reading in readings]
-    row.value, row.lowest, row.highest = statistics.median(values), min(values), max(values)
-    row.repetitions = len(readings)
-    row.p50_ms = statistics.median(reading.p50_ms for reading in readings)
-    row.p99_ms = statistics.median(reading.p99_ms for reading in readings)
-    row.cpu_us = statistics.median(reading.cpu_us for reading in readings)
     row.wrong = sum(reading.wrong for reading in readings)
     row.first_wrong = next((reading.first_wrong for reading in readings if reading.first_wrong), "")
     row.remark = next((reading.remark for reading in readings if reading.remark), "")
+    values = [reading.value for reading in readings if reading.value is not None]
+    if not values:
+        row.remark = "no right answer"
+        return row
+    row.value, row.lowest, row.highest = statistics.median(values), min(values), max(values)
+    row.repetitions = len(values)
+    row.p50_ms = statistics.median(reading.p50_ms for reading in readings)
+    row.p99_ms = statistics.median(reading.p99_ms for reading in readings)
+    row.cpu_us = statistics.median(reading.cpu_us for reading in readings)
     if ours and (target := scenario.target) is not None:
         reached = row.value >= target.value if scenario.more_is_better else row.value <= target.value
         row.target, row.met = target, reached and (not target.p50_ms or row.p50_ms <= target.p50_ms) and not row.wrong

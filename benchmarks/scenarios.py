@@ -7,7 +7,7 @@ interleaved run of November 2026 (ACME 2026.5, tinyIoT, Mobius 2.5, Mobius4; eac
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.arena import Arena
@@ -23,7 +23,7 @@ class Reading:
     """One value of a scenario with what belongs to it.
 
     Attributes:
-        value: in the unit of the scenario.
+        value: in the unit of the scenario; None when there was no right answer.
         p50_ms: median response time, 0.0 where there is none.
         p99_ms: 99th percentile.
         cpu_us: processor time of the server per request in microseconds, 0.0 when not known.
@@ -32,7 +32,7 @@ class Reading:
         remark: what else is to be said.
     """
 
-    value: float
+    value: float | None
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     cpu_us: float = 0.0
@@ -97,7 +97,7 @@ def rate(measured: Measured) -> Reading:
         measured.cpu_us,
         sample.wrong + sample.lost,
         (sample.first_wrong + lost).strip("; "),
-        f"{sample.notified} notified" if sample.notified else "",
+        f"{sample.notified} of {sample.notified + sample.lost} notified" if sample.notified else "",
     )
 
 
@@ -105,18 +105,19 @@ def _per_second(run: Callable[[Arena], Measured]) -> Callable[[Arena], Reading]:
     return lambda arena: rate(run(arena))
 
 
+def _duration(measured: Measured, value_ms: float) -> Reading:
+    """The reading of a run whose value is a time; without a right answer there is none."""
+    return replace(rate(measured), value=value_ms if measured.sample.right else None)
+
+
 def _notified_p50(arena: Arena) -> Reading:
     measured = arena.create_notified(1, wait=True)
-    reading, sample = rate(measured), measured.sample
-    return Reading(
-        sample.notified_p50_ms, sample.p50_ms, sample.p99_ms, reading.cpu_us, reading.wrong, reading.first_wrong
-    )
+    return _duration(measured, measured.sample.notified_p50_ms)
 
 
 def _fan_out_p95(arena: Arena) -> Reading:
     measured = arena.fan_out()
-    reading, sample = rate(measured), measured.sample
-    return Reading(sample.p95_ms, sample.p50_ms, sample.p99_ms, reading.cpu_us, reading.wrong, reading.first_wrong)
+    return _duration(measured, measured.sample.p95_ms)
 
 
 def _entities(arena: Arena) -> Reading:

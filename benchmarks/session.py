@@ -99,7 +99,7 @@ class _Session:
         key = (scenario.name, arena.subject.name)
         if key in self._remarks:
             return
-        foreign = arena.subject.name not in (subjects.OURS, "cse")
+        foreign = arena.subject.name not in (subjects.OURS, subjects.FOREIGN)
         if foreign and scenario.peers:
             self._remarks[key] = scenario.peers
             return
@@ -118,7 +118,7 @@ class _Session:
 
     def _note(self, scenario: str, subject: str, reading: Reading) -> None:
         self._readings.setdefault((scenario, subject), []).append(reading)
-        self._results.values.setdefault((scenario, subject), []).append(reading.value)
+        self._results.values.setdefault((scenario, subject), []).append(reading.value or 0.0)
 
     def _facts(self, arenas: Sequence[Arena]) -> None:
         options, facts = self._wish.options, self._results.facts

@@ -19,6 +19,8 @@ from benchmarks.processes import LOOPBACK, BenchError, Child, Stage, find_tool, 
 from benchmarks.wire import AE, CONTAINER, Speaker
 
 OURS = "onemec"
+#: a CSE that somebody else started
+FOREIGN = "cse"
 SHIPPED = "SQLite, WAL, synchronous=FULL, answered after commit"
 
 
@@ -129,7 +131,7 @@ def running(url: str, *, originator: str, token: str, coap: str, mqtt: str) -> S
     speaker = Speaker(originator or f"Cbench{secrets.token_hex(3)}", token, f"{address[0]}:{address[1]}")
     pids = _listening(address)
     found = Subject(
-        "cse",
+        FOREIGN,
         address,
         parts.path.strip("/"),
         "",

@@ -54,7 +54,7 @@ class Sample:
 
 
 class Tally:
-    """Counts answers and times; what was sent during the warm-up is not in the rate and the percentiles.
+    """Counts answers and times; what was answered during the warm-up is not in the rate and the percentiles.
 
     Args:
         warm_up_s: seconds before the counting begins.
@@ -95,7 +95,7 @@ class Tally:
         """Count a right answer."""
         self.answers += 1
         self.last = now
-        if sent >= self.begin and now < self.end:
+        if self.begin <= now < self.end:
             self.times.append(now - sent)
 
     def fault(self, words: bytes | str) -> None:
