@@ -19,7 +19,7 @@ from cse.console.moves import Moves
 from cse.console.peers import Peers, Word
 from cse.console.people import Role
 from cse.console.routes import Call
-from cse.core.numbers import AE, REMOTE_CSE
+from cse.core.numbers import AE, REMOTE_CSE, SUBSCRIPTION
 from cse.ports import Resource
 from cse.resources.declare import Privilege
 
@@ -29,6 +29,8 @@ EVERY_S = 1.0
 _AES = 1000
 #: samples of the cloud sync that are kept: half an hour of watching
 _SAMPLES = 1800
+#: subscriptions that are looked at, and told of one AE
+_SUBSCRIPTIONS, _SUBSCRIPTIONS_OF_ONE = 5000, 60
 _LABELS, _TEXT = 12, 200
 
 
@@ -102,7 +104,7 @@ class Stack:
 
     def _document(self, words: Mapping[str, Word]) -> dict[str, Any]:
         self._number += 1
-        aes = self._house.engine.of_type(AE)
+        aes, subscribed = self._house.engine.of_type(AE), self._subscribed()
         adapter, cloud = words["adapter"], words["cloud"]
         status = adapter.said.get("/status", {})
         return {
@@ -110,7 +112,7 @@ class Stack:
             "at": round(time.time(), 3),
             "cse": self._cse(),
             "aeCount": len(aes),
-            "aes": [_ae(one) for one in aes[:_AES]],
+            "aes": [_ae(one, subscribed.get(str(one.attributes.get("aei")), [])) for one in aes[:_AES]],
             "adapter": {
                 **_word(adapter, self._peers.address("adapter")),
                 **{name: status[name] for name in ("cse", "mp1", "app_instance_id", "profile") if name in status},
@@ -124,6 +126,15 @@ class Stack:
             "cloud": {**_word(cloud, self._peers.address("cloud")), "id": self._house.config.registrar_id},
             "moves": self._moves.read(),
         }
+
+    def _subscribed(self) -> dict[str, list[str]]:
+        """The subscriptions that entities made, by the entity: some of them, for who has very many."""
+        found: dict[str, list[str]] = {}
+        for one in self._house.engine.of_type(SUBSCRIPTION)[:_SUBSCRIPTIONS]:
+            made = found.setdefault(str(one.internal.get("creator", "")), [])
+            if len(made) < _SUBSCRIPTIONS_OF_ONE:
+                made.append(one.ri)
+        return found
 
     def _cse(self) -> dict[str, Any]:
         config = self._house.config
@@ -194,7 +205,7 @@ def _word(word: Word, address: str) -> dict[str, Any]:
     return {"state": word.state, "trouble": word.trouble, "address": address, "milliseconds": word.milliseconds}
 
 
-def _ae(ae: Resource) -> dict[str, Any]:
+def _ae(ae: Resource, subscriptions: list[str]) -> dict[str, Any]:
     attributes = ae.attributes
     labels = [str(one)[:_TEXT] for one in attributes.get("lbl") or ()][:_LABELS]
     kind = next((one.removeprefix("kind:") for one in labels if one.startswith("kind:")), "")
@@ -206,6 +217,7 @@ def _ae(ae: Resource) -> dict[str, Any]:
         "role": "device" if "onemec:device" in labels or kind else "adapter" if "mec:adapter" in labels else "app",
         "kind": kind,
         "labels": labels,
+        "subscriptions": subscriptions,
         "poa": _schemes(attributes.get("poa") or ()),
         "rr": attributes.get("rr"),
         "since": str(attributes.get("ct", "")),
