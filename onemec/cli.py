@@ -12,10 +12,12 @@ from onemec import (
     acp_command,
     adapter_command,
     bench_command,
+    config_command,
     cse_command,
     deliveries_command,
     device_command,
     devices_command,
+    doctor_command,
     explain_command,
     export_command,
     handover_command,
@@ -57,6 +59,8 @@ app.command("import", cls=resources_command.ResourceCommand, rich_help_panel=res
     import_command.import_
 )
 app.command("bench", rich_help_panel="Look inside")(bench_command.bench)
+app.command("doctor", rich_help_panel="Look inside")(doctor_command.doctor)
+app.add_typer(config_command.app, name="config", rich_help_panel="Look inside")
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from onemec import values
 from onemec.cli import app
