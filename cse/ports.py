@@ -187,10 +187,14 @@ class Store(Protocol):
     def of_type(self, ty: int) -> Sequence[Resource]:
         """All plain resources of a type in the order of their creation."""
 
+    def has_type(self, ty: int) -> bool:
+        """Whether there is a plain resource of a type; costs the same however many there are."""
+
     def referring(self, attribute: str, value: str) -> Sequence[Resource]:
         """Resources whose ``attribute`` is or holds ``value``, in the order of their creation.
 
-        Answered from an index for the attributes in ``INDEXED_ATTRIBUTES`` only. Instances are found by ``lbl`` too,
+        Answered from an index for the attributes in ``INDEXED_ATTRIBUTES`` only, and for what plain resources have by
+        such a name among ``INDEXED_INTERNAL``. Instances are found by ``lbl`` too,
         and there also by the text in ``internal["indexed"]``, which must be none that a label can have.
 
         Raises:
@@ -273,6 +277,8 @@ class Store(Protocol):
 
 #: attributes whose values the store indexes (``Store.referring``)
 INDEXED_ATTRIBUTES = ("lbl", "acpi", "mid", "csi", "lnk", "nl", "aei", "ni", "dcse")
+#: the same for ``Resource.internal``: the resource that an action watches
+INDEXED_INTERNAL = ("subject",)
 
 
 class Engine(Store, Protocol):

@@ -123,7 +123,7 @@ def _observe(ctx: Changing, resource: Resource) -> None:
     """Tell the types that watch other resources of a change (actions come before notifications)."""
     store = ctx.store
     for number, observer in ctx.registry.change_observers:
-        if store.of_type(number) and (current := store.get(resource.ri)) is not None:
+        if store.has_type(number) and (current := store.get(resource.ri)) is not None:
             observer(ctx, current)
 
 

@@ -85,7 +85,7 @@ class ActionHooks(Hooks):
 
     def resource_changed(self, ctx: Context, resource: Resource) -> None:
         """Evaluate the actions that watch a changed resource, those with the smallest apy first."""
-        actions = [one for one in ctx.store.of_type(_NUMBER) if one.internal.get("subject") == resource.ri]
+        actions = ctx.store.referring("subject", resource.ri)
         for rank, action in enumerate(sorted(actions, key=lambda one: one.attributes.get("apy", _LAST))):
             consider(ctx, action, rank)
 

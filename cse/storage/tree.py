@@ -7,13 +7,13 @@ at once and notes in the journal how to undo each step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from cse.onem2m.errors import Conflict, InternalServerError, NotFound
-from cse.ports import INDEXED_ATTRIBUTES, Resource
+from cse.ports import INDEXED_ATTRIBUTES, INDEXED_INTERNAL, Resource
 from cse.storage.indexes import Expiry, Node, Ordered, ValueIndex, values_of
 
 #: how to undo one step: a function and its arguments
@@ -30,8 +30,9 @@ class Tree(ABC):
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._types: dict[int, Ordered[Node]] = {}
-        self._indexes = {name: ValueIndex() for name in INDEXED_ATTRIBUTES}
-        self._index_items = tuple(self._indexes.items())
+        self._indexes = {name: ValueIndex() for name in (*INDEXED_ATTRIBUTES, *INDEXED_INTERNAL)}
+        self._of_attributes = tuple((name, self._indexes[name]) for name in INDEXED_ATTRIBUTES)
+        self._of_internal = tuple((name, self._indexes[name]) for name in INDEXED_INTERNAL)
         self._expiry: Expiry[Node] = Expiry(_node_expiry)
         self._sequence = 0
         self._journal: list[Undo] = []
@@ -111,11 +112,15 @@ class Tree(ABC):
         nodes = self._types.get(ty)
         return nodes.resources() if nodes else ()
 
+    def has_type(self, ty: int) -> bool:
+        """Whether there is a plain resource of a type."""
+        return bool(self._types.get(ty))
+
     def referring(self, attribute: str, value: str) -> Sequence[Resource]:
         """Resources whose ``attribute`` is or holds ``value``, in the order of their creation.
 
         Raises:
-            KeyError: the attribute is not in ``INDEXED_ATTRIBUTES``.
+            KeyError: the attribute is in neither ``INDEXED_ATTRIBUTES`` nor ``INDEXED_INTERNAL``.
         """
         nodes = self._indexes[attribute].find(value)
         labelled = self._labelled(value) if attribute == "lbl" else None
@@ -279,10 +284,12 @@ class Tree(ABC):
                 nodes[key] = node
             else:
                 nodes.put_back(key, node)
-        for name, index in self._indexes.items():
+        for name, index in self._of_attributes:
             if name in resource.attributes:
                 for value in values_of(resource.attributes[name]):
                     index.add(value, node)
+        if resource.internal:
+            _reindex(self._of_internal, {}, resource.internal, node)
         et = resource.attributes.get("et")
         if et is not None and expiring:
             self._expiry.add(et, node.sequence, node)
@@ -297,10 +304,12 @@ class Tree(ABC):
                 del parent.children[resource.rn]
                 del parent.typed[resource.ty][resource.rn]
         del self._types[resource.ty][node]
-        for name, index in self._indexes.items():
+        for name, index in self._of_attributes:
             if name in resource.attributes:
                 for value in values_of(resource.attributes[name]):
                     index.discard(value, node)
+        if resource.internal:
+            _reindex(self._of_internal, resource.internal, {}, node)
         if "et" in resource.attributes:
             self._expiry.outdate()
         self._changed(node)
@@ -310,15 +319,11 @@ class Tree(ABC):
         self._changed(node)
 
     def _set_state(self, node: Node, new: Resource) -> None:
-        old, node.resource = node.resource.attributes, new
-        attributes = new.attributes
-        for name, index in self._index_items:
-            before, after = old.get(name), attributes.get(name)
-            if before is not after and before != after:
-                for value in values_of(before):
-                    index.discard(value, node)
-                for value in values_of(after):
-                    index.add(value, node)
+        was, node.resource = node.resource, new
+        old, attributes = was.attributes, new.attributes
+        _reindex(self._of_attributes, old, attributes, node)
+        if was.internal is not new.internal:
+            _reindex(self._of_internal, was.internal, new.internal, node)
         before, after = old.get("et"), attributes.get("et")
         if before != after:
             if before is not None:
@@ -326,6 +331,19 @@ class Tree(ABC):
             if after is not None:
                 self._expiry.add(after, node.sequence, node)
         self._changed(node)
+
+
+def _reindex(
+    indexes: Sequence[tuple[str, ValueIndex]], old: Mapping[str, Any], new: Mapping[str, Any], node: Node
+) -> None:
+    """Note in the indexes what changed of a node."""
+    for name, index in indexes:
+        before, after = old.get(name), new.get(name)
+        if before is not after and before != after:
+            for value in values_of(before):
+                index.discard(value, node)
+            for value in values_of(after):
+                index.add(value, node)
 
 
 def _list_of(lists: dict[int, Ordered[Any]], ty: int) -> Ordered[Any]:

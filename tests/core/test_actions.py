@@ -8,6 +8,8 @@ import pytest
 
 from cse.onem2m.primitives import Response
 from cse.onem2m.status import Status
+from cse.ports import Resource
+from cse.resources import action
 from tests.core.world import World
 
 SUBJECT, OBJECT = "cse-in/ae/subject", "cse-in/ae/object"
@@ -214,3 +216,34 @@ def test_dependencies_are_checked_and_forgotten(world: World) -> None:
     world.update(ACTION, {"m2m:actr": {"dep": [f"{ACTION}/d"]}}, "Cae")
     world.delete(f"{ACTION}/d", "Cae")
     assert "dep" not in world.retrieve(ACTION).content["m2m:actr"]
+
+
+def test_a_change_costs_the_same_however_many_actions_watch_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the actions of the changed resource are looked at; neither they nor the others are searched for."""
+    looked_at: list[str] = []
+    consider = action.consider
+
+    def counting(ctx: Any, one: Resource, rank: int = 0) -> None:
+        looked_at.append(one.ri)
+        consider(ctx, one, rank)
+
+    monkeypatch.setattr(action, "consider", counting)
+    own = act(world).content["m2m:actr"]["ri"]
+    for number in range(200):
+        act(world, rn=f"other{number}", sri="cse-in/ae/gate")
+    of_type = world.store.of_type
+
+    def searching(ty: int) -> Any:
+        assert ty != 65, "all actions are gone through"
+        return of_type(ty)
+
+    looked_at.clear()
+    monkeypatch.setattr(world.store, "of_type", searching)
+    world.post(SUBJECT)
+    assert looked_at == [own]
+    world.post("cse-in/ae/object")
+    assert looked_at == [own]
+    world.post("cse-in/ae/gate")
+    assert len(looked_at) == 201

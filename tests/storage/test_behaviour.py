@@ -104,6 +104,32 @@ def test_every_indexed_attribute_finds_its_holders(store: Engine, attribute: str
     assert names(store.referring(attribute, "nobody")) == []
 
 
+def test_what_a_resource_watches_is_indexed_though_it_never_travels(store: Engine) -> None:
+    def watching(value: str) -> list[str]:
+        return names(store.referring("subject", value))
+
+    assert not store.has_type(65)
+    store.begin()
+    for number in range(3):
+        add(store, "c", f"a{number}", f"r{number}", 65, internal={"subject": "x"})
+    store.commit()
+    assert store.has_type(65)
+    assert watching("x") == ["a0", "a1", "a2"]
+    store.begin()
+    store.replace("r1", store.get("r1").attributes, {"subject": "y"})  # type: ignore[union-attr]
+    store.remove("r2")
+    assert (watching("x"), watching("y")) == (["a0"], ["a1"])
+    store.rollback()
+    assert (watching("x"), watching("y")) == (["a0", "a1", "a2"], [])
+    store.begin()
+    store.replace("r1", store.get("r1").attributes, {})  # type: ignore[union-attr]
+    for ri in ("r0", "r2"):
+        store.remove(ri)
+    store.commit()
+    assert watching("x") == []
+    assert store.has_type(65)
+
+
 def test_an_attribute_without_index_is_refused(store: Engine) -> None:
     with pytest.raises(KeyError):
         store.referring("con", "x")
