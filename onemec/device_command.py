@@ -234,9 +234,10 @@ def paste_lines(credential: Credential, token: str, places: Places) -> dict[str,
             f"mosquitto_rr -V 311 -h {host} -p {port}{tls} -u {user} -P {token} -q 1 "
             f"-t /oneM2M/reg_req/{user}/{cse}/json -e /oneM2M/reg_resp/{user}/{cse}/json -m {shlex.quote(primitive)}"
         ),
-        "coap-client (Debian: coap-client-openssl): reads the CSE": (
-            f"coap-client -m get -u {entity} -k {credential.psk} -O 279,{entity} -O 283,1 -O 271,3 "
-            f"{places.coaps}/{base}"
+        # libcoap prints no answer that has options it cannot name, which oneM2M answers have: its log does (-v 7)
+        "coap-client-openssl: registers it": (
+            f"coap-client-openssl -v 7 -B 5 -m post -u {entity} -k {credential.psk} -O 279,{entity} -O 283,1 -O 271,3 "
+            f"-O 267,0x02 -t 50 -e {shlex.quote(body)} {places.coaps}/{base} | grep t:ACK"
         ),
         "Arduino (PubSubClient)": (
             f'client.setServer("{host}", {port});\nclient.setBufferSize(1024);\n'

@@ -91,6 +91,25 @@ async def test_a_running_cse_knows_a_new_device_at_once_and_forgets_a_removed_on
         await cse.stop(1.0)
 
 
+async def test_the_line_for_coap_registers_the_device(tmp_path: Path) -> None:
+    path, tool = tmp_path / "devices.json", require_tool("coap-client-openssl")
+    device(path, "add", "lamp1")
+    cse = Cse(CseConfig(http="", coaps="127.0.0.1:0", credentials=str(path)))
+    await cse.start()
+    try:
+        made = device(path, "rotate", "lamp1", "--coaps", cse.addresses()["coaps"])
+        line = made["lines"]["coap-client-openssl: registers it"]
+        async with asyncio.timeout(60):
+            answer = b""
+            while b'"aei":"Clamp1"' not in answer:  # until the CSE has read the new key
+                shell = await asyncio.create_subprocess_shell(
+                    line.replace("coap-client-openssl", tool), stdout=asyncio.subprocess.PIPE
+                )
+                answer, _ = await shell.communicate()
+    finally:
+        await cse.stop(1.0)
+
+
 async def test_an_administrator_proves_it(tmp_path: Path) -> None:
     path = tmp_path / "devices.json"
     made = device(path, "add", "ops", "--admin")
