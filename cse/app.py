@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -61,6 +62,7 @@ from cse.resources.registry import load_registry
 from cse.security import Security, SecurityError
 from cse.semantic import SemanticProcess
 from cse.storage import StoreOpenError, open_store
+from cse.tracing import Tracing, TracingUnavailable, open_tracing
 from cse.verification import VerificationLimits, Verifications, creator_of
 
 _log = logging.getLogger("cse")
@@ -97,6 +99,7 @@ class Cse:
         store: an opened engine; None opens what ``config.store`` names.
         mounts: further ASGI applications of the HTTP port, by path prefix.
         front: an HTTP server that runs already and asks this CSE, in place of one of its own (``cse.workers``).
+        tracing: makes spans; None opens what ``config.otlp`` names.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Cse:
         store: Engine | None = None,
         mounts: Mapping[str, Any] | None = None,
         front: HttpServer | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.config = config
         self._given_store = store
@@ -117,11 +121,17 @@ class Cse:
         self.dialects = Dialects(config.name)
         self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
         self.verifications = Verifications(VerificationLimits(), time.monotonic)
+        #: makes spans of requests; None, which is usual, makes none
+        self.tracing = tracing
         self.requests = RequestMeter(load_registry().known_numbers)
         #: shows requests to those who look; it costs a look at ``on`` as long as nobody does
         self.inspector = Inspector()
         #: the page for people; there is one once this is started, unless it is off
         self.console: Console | None = None
+        #: what the HTTP port serves beside oneM2M, by path prefix
+        self.pages: dict[str, Any] = {}
+        #: process ids of all that are this CSE
+        self.processes: Callable[[], Iterable[int]] = lambda: (os.getpid(),)
         self._tasks: set[asyncio.Task[Any]] = set()
         #: those and the requests that ask others
         self._working: set[asyncio.Task[Any]] = set()
@@ -158,12 +168,16 @@ class Cse:
             HttpBindError,
             CoapBindError,
             MqttStartError,
+            TracingUnavailable,
         ) as error:
             await self.stop()
             raise StartError(str(error)) from error
 
     async def _start(self) -> None:
         self.security = Security(self.config)
+        if self.tracing is None:
+            self.tracing = open_tracing(self.config.otlp, "onemec-cse", {"onemec.cse_id": self.config.id})
+        self.delivery.tracing = self.tracing
         self.engine = self._given_store if self._given_store is not None else open_store(self.config.store)
         settings = replace(self.config.settings(self.config.poa), admin=self.security.admins)
         self.hosting = HostingCse(settings, load_registry(), self.engine)
@@ -215,16 +229,18 @@ class Cse:
             note=self.dialects.note,
         )
         self._senders[SCHEME] = self._watches
+        if config.http:
+            self.console = Console(self) if config.console else None
+            self.pages = {**pages(self), **self._mounts}
         if config.http and self._front is None:
             host, port = split_address(config.http)
-            self.console = Console(self) if config.console else None
             self._http = HttpServer(
                 self.enter,
                 host,
                 port,
                 limits=HttpLimits(body_bytes=config.max_body_bytes),
                 lenient=lenient,
-                mounts={**pages(self), **self._mounts},
+                mounts=self.pages,
                 tls=self.security.server_tls(),
                 accept_upgrade=self._ws.accept if config.ws else None,
                 cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
@@ -363,6 +379,8 @@ class Cse:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "engine"):
             await self.engine.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     def _listening(self) -> list[tuple[str, int]]:
         return [server.listening for server in (self._http, self._coap, self._coaps) if server is not None]

@@ -118,9 +118,10 @@ class CseConfig(BaseSettings):
     admin: _Texts = Field((), description="originators with full access (insecure-dev only)")
     allowed_originators: _Texts = Field((), description="AE-ID patterns that may register")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
+    otlp: str = Field("", description="URL of an OpenTelemetry collector (OTLP over HTTP) for traces, or off")
     log_format: Literal["text", "json"] = Field("text", description="log lines for people, or one JSON object each")
 
-    @field_validator("http", "coap", "coaps", "mqtt", "registrar", "credentials", mode="before")
+    @field_validator("http", "coap", "coaps", "mqtt", "registrar", "credentials", "otlp", mode="before")
     @classmethod
     def _off_is_empty(cls, value: Any) -> Any:
         return "" if isinstance(value, str) and value.lower() in _OFF else value
@@ -225,6 +226,13 @@ class CseConfig(BaseSettings):
     def _broker(cls, value: str) -> str:
         if value and urlsplit(value).scheme not in ("mqtt", "mqtts"):
             raise ValueError(f"{value!r} is no broker: write e.g. mqtt://127.0.0.1:1883, or off")
+        return value
+
+    @field_validator("otlp")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError(f"{value!r} is no collector: write e.g. http://127.0.0.1:4318, or off")
         return value
 
     @model_validator(mode="after")

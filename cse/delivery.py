@@ -25,6 +25,7 @@ from cse.onem2m.serialisation import dump_json
 from cse.onem2m.status import Status
 from cse.polling import CHANNEL_ITSELF, ChannelFull, PollingChannels
 from cse.ports import Send, Sender, Unreachable
+from cse.tracing import Tracing
 
 _log = logging.getLogger("cse.delivery")
 
@@ -124,6 +125,8 @@ class Delivery:
         self._keeps = keeps
         self._store: SendStore | None = None
         self._is_open = True
+        #: makes a span of each attempt; None makes none
+        self.tracing: Tracing | None = None
         #: how long each attempt took, by URL scheme
         self.seconds: dict[str, Histogram] = {}
         #: every attempt, and what was given up
@@ -191,6 +194,8 @@ class Delivery:
 
     def post(self, send: Send) -> None:
         """Queue a notification for its target."""
+        if self.tracing is not None and send.request.trace_parent is None:
+            send.request.trace_parent = self.tracing.header()
         if send.channel:
             # It waits in the channel: others must not wait behind it, they may be fetched together.
             task = asyncio.create_task(self._deliver_by_channel(send), name=f"channel {send.channel}")
@@ -444,7 +449,8 @@ class Delivery:
                 raise Unreachable(f"this CSE sends nothing over {scheme!r}: that binding is off")
             if self._guard is not None and url in send.urls:
                 self._guard.check_url(url)
-            answer = await sender.send(url, send)
+            sending = sender.send(url, send) if self.tracing is None else self.tracing.send(sender, url, send)
+            answer = await sending
         except Unreachable as error:
             reason = str(error)
             raise

@@ -19,6 +19,7 @@ from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.status import Status
 from cse.ports import Done, Engine, Env, Outcome, Send, Steps
+from cse.tracing import Tracing
 
 _log = logging.getLogger("cse")
 
@@ -28,6 +29,7 @@ class Shell(Protocol):
 
     engine: Engine
     hosting: HostingCse
+    tracing: Tracing | None
 
     def env(self) -> Env:
         """Time and identifiers for a request that comes now."""
@@ -69,6 +71,8 @@ def begin(
         The task that serves a request which must ask others; None when there is none.
     """
     serving = _Serving(shell, request, admitted, done)
+    if shell.tracing is not None:
+        return shell.begin_task(_begin_traced(shell, shell.tracing, request, admitted, done), request.request_id)
     steps = handle(request, shell.hosting, shell.env())
     try:
         send = next(steps)
@@ -83,6 +87,8 @@ def begin(
 
 async def serve(shell: Shell, request: Request) -> Response:
     """Serve a request in the task of the caller; cancelling it ends the request."""
+    if shell.tracing is not None:
+        return await _serve_traced(shell, shell.tracing, request)
     began_s = perf_counter()
     try:
         outcome = await shell.drive(handle(request, shell.hosting, shell.env()))
@@ -93,6 +99,34 @@ async def serve(shell: Shell, request: Request) -> Response:
         response = outcome.response
     except Exception as error:
         response = _failed(request, error)
+    shell.served(request, response, began_s)
+    return response
+
+
+async def _begin_traced(
+    shell: Shell, tracing: Tracing, request: Request, admitted: AbstractContextManager[None], done: Done
+) -> None:
+    with admitted:
+        response = await _serve_traced(shell, tracing, request)
+    done(response)
+
+
+async def _serve_traced(shell: Shell, tracing: Tracing, request: Request) -> Response:
+    """As ``serve``, with a span for the request, the core, and the wait for the disk."""
+    began_s = perf_counter()
+    with tracing.request(request) as span:
+        try:
+            with tracing.work("core"):
+                outcome = await shell.drive(handle(request, shell.hosting, shell.env()))
+            shell.timers_changed()
+            if outcome.ticket:
+                with tracing.work("commit"):
+                    await _durable(shell, outcome)
+            shell.kept(outcome)
+            response = outcome.response
+        except Exception as error:
+            response = _failed(request, error)
+        tracing.answered(span, response)
     shell.served(request, response, began_s)
     return response
 

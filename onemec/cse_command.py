@@ -111,6 +111,9 @@ def cse(
         bool | None, typer.Option("--insecure-dev/--secure", help="Believe originators without credentials.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    otlp: Annotated[
+        str | None, typer.Option(help="Send traces to this OpenTelemetry collector, e.g. http://127.0.0.1:4318.")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="text, or json: one object a line.")] = None,
 ) -> None:
     """Run one oneM2M CSE until SIGTERM or Ctrl-C; prints its addresses and the word ready."""
@@ -158,6 +161,7 @@ def cse(
         "insecure_dev": insecure_dev,
         "log_level": log_level,
         "log_format": log_format,
+        "otlp": otlp,
     }
     try:
         loaded = load_config(options, file=config)

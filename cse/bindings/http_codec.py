@@ -48,7 +48,7 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # What may be escaped in a path but must not come out of it: a slash, a fragment or query sign, control characters.
 _REFUSED_ESCAPE = re.compile(rb"%(?:2[fF]|23|3[fF]|[01][0-9A-Fa-f]|7[fF])")
 #: header fields read besides the X-M2M ones; Accept is read apart
-_OTHER_FIELDS = frozenset((b"content-type", b"authorization"))
+_OTHER_FIELDS = frozenset((b"content-type", b"authorization", b"traceparent"))
 
 
 # --- requests, taken in ------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cse.onem2m.errors import BadRequest
+from cse.tracing import read_trace_parent
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 #: what ends or garbles a header
@@ -71,6 +72,11 @@ def _as_assigned_tokens(name: bytes, value: str) -> list[dict[str, Any]] | None:
     return [{"lti": local, "tkid": token} for local, _, token in pairs] or None
 
 
+def _as_trace_parent(name: bytes, value: str) -> str | None:
+    # What makes no sense is ignored, as the Recommendation wants: a new trace begins.
+    return read_trace_parent(value)
+
+
 _Reader = Callable[[bytes, str], Any]
 #: optional request fields: header -> (field of Request, reader)
 REQUEST_FIELDS: dict[bytes, tuple[str, _Reader]] = {
@@ -85,6 +91,7 @@ REQUEST_FIELDS: dict[bytes, tuple[str, _Reader]] = {
     b"x-m2m-aus": ("authorization_signatures", _as_list),
     b"x-m2m-vsi": ("vendor", _as_text),
     b"authorization": ("tokens", _as_tokens),
+    b"traceparent": ("trace_parent", _as_trace_parent),
 }
 #: optional response fields: header -> (field of Response, reader)
 RESPONSE_FIELDS: dict[bytes, tuple[str, _Reader]] = {

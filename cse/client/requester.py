@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,10 @@ from cse.client.roots import CONTAINER, CONTENT_INSTANCE, content_of
 from cse.client.transports import Transport
 from cse.onem2m.primitives import FilterUsage, Operation, Request, Response
 from cse.onem2m.status import Status
+
+
+def _no_trace() -> None:
+    """No trace."""
 
 
 class Requester:
@@ -29,6 +33,8 @@ class Requester:
         self._transport = transport
         #: who the requests are from; ``Client.register`` may change it
         self.originator = originator
+        #: gives the W3C Trace Context to send along, None for none; an application that makes traces sets it
+        self.trace_parent: Callable[[], str | None] = _no_trace
         self._release = None if release == "1" else release
         self._timeout_s = timeout_s
         self._request_ids = map("{}.{}".format, itertools.repeat(secrets.token_hex(8)), itertools.count(1))
@@ -51,6 +57,7 @@ class Requester:
             originator=request.originator or self.originator,
             request_id=request.request_id or next(self._request_ids),
             release=request.release or self._release,
+            trace_parent=request.trace_parent or self.trace_parent(),
         )
         return await self._transport.request(complete, timeout_s or self._timeout_s)
 

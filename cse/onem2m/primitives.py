@@ -68,7 +68,7 @@ class Request:
     (``lbl``, ``ty``, ...), integers for numbers, ``atr``/``catr``/``patr`` as lists of ``{"nm": ..., "val": ...}``.
     ``attribute_list`` is the partial-retrieve list (``atrl``), whichever way the binding carried it.
     Timestamps stay as they were sent: absolute strings, or integers of milliseconds from reception.
-    The last four fields never travel: the binding that took the request sets them.
+    The last fields are no part of the primitive: the binding that took the request sets them.
     """
 
     operation: Operation
@@ -111,6 +111,8 @@ class Request:
     peer_address: str = ""
     #: the name of the binding the request came over ("" for requests made inside the CSE)
     binding: str = ""
+    #: W3C Trace Context of what causes the request: travels over HTTP only, "" for nothing that is traced
+    trace_parent: str | None = None
 
 
 @dataclass(slots=True)
