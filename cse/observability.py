@@ -5,12 +5,12 @@ Everything is read when it is asked for: serving a request costs nothing more th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -26,6 +26,13 @@ from cse.exposition import add_histogram, build_info, counter, gauge
 from cse.metering import OTHER, CommitMeter, Histogram, RequestMeter, StoreFigures
 from cse.onem2m.primitives import Operation
 from cse.onem2m.serialisation import dump_json
+from cse.process_metrics import Processes
+
+#: where a process says that it answers
+HEALTH = "/health"
+
+_Message = MutableMapping[str, Any]
+_Send = Callable[[_Message], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,43 +186,51 @@ class Observability:
 
     Args:
         read: gives the state of the CSE.
+        processes: gives the process ids of the CSE.
     """
 
-    PATHS = ("/health", "/ready", "/metrics")
+    PATHS = (HEALTH, "/ready", "/metrics")
 
-    def __init__(self, read: Callable[[], Readings]) -> None:
+    def __init__(self, read: Callable[[], Readings], processes: Callable[[], Iterable[int]]) -> None:
         self._read = read
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Readings(read))
-        ProcessCollector(registry=self._registry)
+        self._registry.register(Processes(processes))
         GCCollector(registry=self._registry)
 
     async def __call__(
         self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        scope: _Message,
+        receive: Callable[[], Awaitable[_Message]],
+        send: _Send,
     ) -> None:
         """Answer one request (ASGI 3)."""
-        status, kind, body = self._answer(scope["method"], scope["path"])
-        headers = [
-            (b"Content-Type", kind.encode()),
-            (b"Content-Length", b"%d" % len(body)),
-            (b"Cache-Control", b"no-store"),
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-    def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
-        json = "application/json"
-        if method not in ("GET", "HEAD"):
-            return 405, json, dump_json({"error": "this can only be read: use GET"})
-        if path == "/health":
-            return 200, json, dump_json({"status": "up"})
-        if path == "/ready":
+        path = scope["path"]
+        if scope["method"] not in ("GET", "HEAD"):
+            await _reply(scope, send, 405, {"error": "this can only be read: use GET"})
+        elif path == HEALTH:
+            await health(scope, receive, send)
+        elif path == "/ready":
             now = self._read()
             state = {"status": "ready" if now.is_ready else "not ready", "parts": dict(now.parts)}
-            return 200 if now.is_ready else 503, json, dump_json(state)
-        if path == "/metrics":
-            return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
-        return 404, json, dump_json({"error": f"there are {', '.join(self.PATHS)}"})
+            await _reply(scope, send, 200 if now.is_ready else 503, state)
+        elif path == "/metrics":
+            await _reply(scope, send, 200, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+        else:
+            await _reply(scope, send, 404, {"error": f"there are {', '.join(self.PATHS)}"})
+
+
+async def health(scope: _Message, receive: Callable[[], Awaitable[_Message]], send: _Send) -> None:
+    """An ASGI application that says that this process answers."""
+    await _reply(scope, send, 200, {"status": "up"})
+
+
+async def _reply(scope: _Message, send: _Send, status: int, shown: object, kind: str = "application/json") -> None:
+    body = shown if isinstance(shown, bytes) else dump_json(shown)
+    headers = [
+        (b"Content-Type", kind.encode()),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Cache-Control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from cse.config import CseConfig
@@ -23,6 +23,8 @@ class Shown(Protocol):
     delivery: Delivery
     security: Security
     console: Console | None
+    #: process ids of all that are this CSE
+    processes: Callable[[], Iterable[int]]
 
     @property
     def dialect_uses(self) -> Mapping[str, int]:
@@ -38,6 +40,11 @@ class Shown(Protocol):
         ...
 
 
+def prefixes(config: CseConfig) -> tuple[str, ...]:
+    """Where the pages are that ``pages`` gives for such a CSE."""
+    return (PREFIX, *Observability.PATHS, *((CONSOLE,) if config.console else ()))
+
+
 def pages(cse: Shown) -> dict[str, Any]:
     """The ASGI applications of a CSE by path prefix; each sees the whole path."""
     security, config = cse.security, cse.config
@@ -49,7 +56,7 @@ def pages(cse: Shown) -> dict[str, Any]:
         lambda: config.insecure_dev or not security.admins,
         cse.explain,
     )
-    seen = Observability(cse.readings)
+    seen = Observability(cse.readings, lambda: cse.processes())
     metrics = seen if config.open_metrics else status.guarding(seen)
     shown: dict[str, Any] = {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics}
     if cse.console is not None:
@@ -57,4 +64,4 @@ def pages(cse: Shown) -> dict[str, Any]:
     return shown
 
 
-__all__ = ["Shown", "pages"]
+__all__ = ["Shown", "pages", "prefixes"]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,76 @@ async def test_websockets_and_watches_come_through_every_worker(postgres_url: st
         for _ in range(8):
             async with http.get(f"{cse.url}/cse-in/nothing?watch") as refused:
                 assert refused.headers["X-M2M-RSC"] == "4004"
+
+
+class Connection:
+    """A connection that is kept, and the worker that has it."""
+
+    def __init__(self, cse: Workers) -> None:
+        self._http = HTTPConnection("127.0.0.1", cse.port, timeout=LIMIT_S)
+        self.get("/health")
+        port = self._http.sock.getsockname()[1]
+        held = {
+            pid: {one.raddr.port for one in psutil.Process(pid).net_connections() if one.raddr} for pid in cse.doing
+        }
+        self.doing = next(cse.doing[pid] for pid, ports in held.items() if port in ports)
+
+    def get(self, path: str, method: str = "GET", body: str = "") -> tuple[int, str]:
+        """Status and text of an answer."""
+        self._http.request(method, path, body)
+        answer = self._http.getresponse()
+        return answer.status, answer.read().decode()
+
+    def metric(self, line: str) -> float:
+        """The value after this name and labels in ``/metrics``."""
+        status, text = self.get("/metrics")
+        assert status == 200, text
+        return float(next(found.rpartition(" ")[2] for found in text.splitlines() if found.startswith(line + " ")))
+
+
+def both(cse: Workers) -> dict[str, Connection]:
+    """A connection with each of two workers."""
+    found: dict[str, Connection] = {}
+    for _ in range(200):
+        one = Connection(cse)
+        found[one.doing] = one
+        if len(found) == 2:
+            return found
+    pytest.fail("200 connections came to one worker")
+
+
+async def test_every_worker_shows_the_numbers_of_the_whole(postgres_url: str) -> None:
+    async with workers(postgres_url) as cse, session() as http:
+        container = await set_up(http, cse.url)
+        for number in range(30):
+            await must(2001, http, "POST", container, 4, {"m2m:cin": {"con": str(number)}})
+
+        def look() -> None:
+            created = 'onemec_requests_total{binding="http",code="2001",operation="CREATE",type="4"}'
+            for doing, one in both(cse).items():
+                assert one.get("/health") == (200, '{"status":"up"}'), doing
+                assert one.get("/ready")[0] == 200, doing
+                assert one.metric(created) == 30, doing
+                assert one.metric("onemec_processes") == 2, doing
+                for text in map(one.get, ("/_onemec/deliveries", "/_onemec/dialects", "/console/")):
+                    assert text[0] == 200, (doing, text)
+                assert one.get("/_onemec/nothing")[0] == 404, doing
+                assert one.get("/metrics", "POST", "x")[0] == 405, doing
+                assert one.get("/console/api/nothing", "POST", "x" * (2 << 20))[0] == 413, doing
+            leading, following = (psutil.Process(cse.one(doing)) for doing in ("leading", "following"))
+            memory = both(cse)["following"].metric("process_resident_memory_bytes")
+            assert memory > 1.2 * max(leading.memory_info().rss, following.memory_info().rss)
+
+        await asyncio.to_thread(look)
+        cse.kill("leading")
+        await until(lambda: sorted(cse.doing.values()) == ["following", "leading"], "nobody took over")
+
+        def look_again() -> None:
+            for doing, one in both(cse).items():
+                assert one.get("/ready")[0] == 200, doing
+                assert one.metric("onemec_resources") > 3, doing
+
+        await asyncio.to_thread(look_again)
 
 
 class Load:

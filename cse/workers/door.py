@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
+import struct
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,6 +21,7 @@ from cse.workers.frames import (
     CANCEL,
     MESSAGE,
     NOTE,
+    PAGE,
     REQUEST,
     UPGRADE,
     WATCH,
@@ -31,9 +34,16 @@ from cse.workers.frames import (
 
 _log = logging.getLogger(__name__)
 
+_Message = MutableMapping[str, Any]
+#: what Linux says of who connected: process, user, group
+_PEER = struct.Struct("3i")
+
 
 class House(Protocol):
     """What a door leads to."""
+
+    #: what is served beside oneM2M, by path prefix
+    pages: dict[str, Any]
 
     @property
     def watches(self) -> Watches:
@@ -79,6 +89,10 @@ class Door:
         for visitor in list(self._open):
             visitor.leave()
 
+    def processes(self) -> set[int]:
+        """The process ids of this worker and of those that are connected."""
+        return {os.getpid(), *(visitor.pid for visitor in self._open)}
+
     def entered(self, visitor: Visitor) -> None:
         """A worker connected."""
         self._open.add(visitor)
@@ -95,13 +109,17 @@ class Visitor(asyncio.Protocol):
         self._door = door
         self._frames = Frames()
         self._serving: dict[int, asyncio.Task[None]] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | None = None
+        #: process id of the worker
+        self.pid = 0
         self._gone = asyncio.Event()
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A worker connected."""
         self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        self.pid = _PEER.unpack(peer)[0]
         self._door.entered(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -131,7 +149,9 @@ class Visitor(asyncio.Protocol):
                 self._upgrade(frame)
                 return
             elif kind == WATCH:
-                self._watching = asyncio.create_task(self._watch(frame))
+                self._answering = asyncio.create_task(self._watch(frame))
+            elif kind == PAGE:
+                self._answering = asyncio.create_task(self._page(frame))
 
     async def _serve(self, number: int, request: Request) -> None:
         try:
@@ -161,14 +181,30 @@ class Visitor(asyncio.Protocol):
     async def _watch(self, frame: Frame) -> None:
         _, scope, extra, root_path, credential = frame
 
-        async def receive() -> MutableMapping[str, Any]:
-            await self._gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            self._transport.write(pack((MESSAGE, dict(message))))
-
         try:
-            await self._door.house.watches.answer(scope, receive, send, extra, root_path, lambda _: credential)
+            await self._door.house.watches.answer(
+                scope, self._hang_up, self._send, extra, root_path, lambda _: credential
+            )
         finally:
             self._transport.close()
+
+    async def _page(self, frame: Frame) -> None:
+        _, prefix, scope, body = frame
+        parts: list[_Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> _Message:
+            return parts.pop() if parts else await self._hang_up()
+
+        try:
+            await self._door.house.pages[prefix](scope, receive, self._send)
+        except Exception:
+            _log.exception("%s could not be shown to another worker", prefix)
+        finally:
+            self._transport.close()
+
+    async def _hang_up(self) -> _Message:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: _Message) -> None:
+        self._transport.write(pack((MESSAGE, dict(message))))

@@ -17,7 +17,7 @@ from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 
 #: kinds of frames, in their first place; the first frame of a connection says what it is for
-REQUEST, ANSWER, CANCEL, UPGRADE, WATCH, MESSAGE, NOTE = range(7)
+REQUEST, ANSWER, CANCEL, UPGRADE, WATCH, MESSAGE, NOTE, PAGE = range(8)
 
 _HEAD_BYTES = 4
 _request_fields = attrgetter(*(field.name for field in fields(Request)))

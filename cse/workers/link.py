@@ -9,9 +9,23 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
+from cse.bindings.http_connections import CREDENTIAL
 from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.primitives import Request, Response
-from cse.workers.frames import ANSWER, CANCEL, NOTE, UPGRADE, WATCH, Frames, Piped, pack, request_frame, response_of
+from cse.onem2m.serialisation import dump_json
+from cse.workers.frames import (
+    ANSWER,
+    CANCEL,
+    NOTE,
+    PAGE,
+    UPGRADE,
+    WATCH,
+    Frames,
+    Piped,
+    pack,
+    request_frame,
+    response_of,
+)
 
 
 class LinkLost(Exception):
@@ -135,32 +149,83 @@ class ForwardedWebSocket(Piped):
 
 
 _Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+#: what pages look at besides the headers
+_PAGE_SCOPE = (
+    "type",
+    "http_version",
+    "method",
+    "scheme",
+    "path",
+    "raw_path",
+    "query_string",
+    "root_path",
+    "client",
+    CREDENTIAL,
+)
+#: longest body of a request for a page
+_PAGE_BODY_BYTES = 1 << 20
 
 
 async def forward_watch(
     path: Path,
     scope: _Message,
-    receive: Callable[[], Awaitable[_Message]],
-    send: Callable[[_Message], Awaitable[None]],
+    receive: _Receive,
+    send: _Send,
     extra: Iterable[tuple[bytes, bytes]],
     root_path: str,
     credential: str,
 ) -> None:
     """Let the leader answer a GET that wants to watch, see ``Watches.answer``."""
+    kept = {name: scope[name] for name in ("method", "raw_path", "query_string", "client")}
+    kept["headers"] = _plain(scope["headers"])
+    if not await _forward(path, pack((WATCH, kept, list(extra), root_path, credential)), receive, send):
+        await _unavailable(send)
+
+
+async def forward_page(path: Path, prefix: str, scope: _Message, receive: _Receive, send: _Send) -> None:
+    """Let the leader answer a request for what is served beside oneM2M; a body is read first.
+
+    Args:
+        path: of the leader's door.
+        prefix: by which the page is found there.
+        scope: of the request (ASGI 3).
+        receive: gives its body.
+        send: takes the answer.
+    """
+    kept = {name: scope[name] for name in _PAGE_SCOPE if name in scope}
+    kept["headers"] = _plain(scope["headers"])
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        if len(body) > _PAGE_BODY_BYTES:
+            await _refuse(send, 413, f"send at most {_PAGE_BODY_BYTES} bytes")
+            return
+        if not message.get("more_body"):
+            break
+    if not await _forward(path, pack((PAGE, prefix, kept, bytes(body))), receive, send):
+        await _unavailable(send)
+
+
+async def _forward(path: Path, frame: bytes, receive: _Receive, send: _Send) -> bool:
+    """Send a frame over a connection of its own and pass on what comes; gives whether anything came."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(path))
     except OSError:
-        await send({"type": "http.response.start", "status": 503, "headers": [(b"Retry-After", b"1")]})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    kept = {name: scope[name] for name in ("method", "raw_path", "query_string", "client")}
-    kept["headers"] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
-    writer.write(pack((WATCH, kept, list(extra), root_path, credential)))
+        return False
+    writer.write(frame)
+    begun = False
 
     async def relay() -> None:
+        nonlocal begun
         frames = Frames()
         while data := await reader.read(1 << 16):
             for frame in frames.feed(data):
+                begun = True
                 await send(frame[1])
 
     relaying, gone = asyncio.ensure_future(relay()), asyncio.ensure_future(_disconnected(receive))
@@ -172,8 +237,24 @@ async def forward_watch(
         writer.close()
         with contextlib.suppress(OSError):
             await asyncio.gather(relaying, gone, return_exceptions=True)
+    return begun or (gone.done() and not gone.cancelled())
 
 
-async def _disconnected(receive: Callable[[], Awaitable[_Message]]) -> None:
+async def _unavailable(send: _Send) -> None:
+    await _refuse(send, 503, "no worker of this CSE leads just now: try again", (b"Retry-After", b"1"))
+
+
+async def _refuse(send: _Send, status: int, words: str, *extra: tuple[bytes, bytes]) -> None:
+    body = dump_json({"error": words})
+    headers = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body)), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _plain(headers: Iterable[tuple[Any, Any]]) -> list[tuple[bytes, bytes]]:
+    return [(bytes(name), bytes(value)) for name, value in headers]
+
+
+async def _disconnected(receive: _Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

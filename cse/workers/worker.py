@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ from cse.bindings.http_connections import HttpLimits
 from cse.bindings.http_watch import Watches
 from cse.bindings.websocket_connection import Upgrade
 from cse.config import CseConfig, split_address
+from cse.observability import HEALTH, health
 from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Operation, Request, Response, error_response
 from cse.onem2m.status import Status
+from cse.pages import prefixes
 from cse.security import Security
 from cse.storage.errors import StoreBusy, StoreOpenError
 from cse.storage.postgresql import PostgresStore
 from cse.workers.door import Door
-from cse.workers.link import ForwardedWebSocket, Link, LinkLost, NotSent, forward_watch
+from cse.workers.link import ForwardedWebSocket, Link, LinkLost, NotSent, forward_page, forward_watch
 
 _log = logging.getLogger(__name__)
 
@@ -149,6 +152,7 @@ class Worker:
         await cse.start()
         self._cse = cse
         self._door = Door(self._path, cse)
+        cse.processes = self._door.processes
         await self._door.open()
         self._wake()
         _log.warning("this worker leads now")
@@ -177,7 +181,12 @@ class Worker:
             authenticate=security.authenticate,
             read_certificate=security.entity_of_certificate if config.tls_ca else None,
             note=self._note,
+            mounts={prefix: self._mount(prefix) for prefix in prefixes(config)},
         )
+
+    def _mount(self, prefix: str) -> Callable[[Any, Any, Any], Awaitable[None]]:
+        """What this worker has at a path beside oneM2M: whether it lives it knows itself, all else the leader."""
+        return health if prefix == HEALTH else partial(self._page, prefix)
 
     async def _serve(self, request: Request) -> Response:
         """Serve a request here when this worker leads, else there."""
@@ -211,6 +220,13 @@ class Worker:
 
     def _accept(self, upgrade: Upgrade) -> asyncio.Protocol:
         return self._cse.accept(upgrade) if self._cse is not None else ForwardedWebSocket(self._path, upgrade)
+
+    async def _page(self, prefix: str, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request for what is beside oneM2M here when this worker leads, else there (ASGI 3)."""
+        if self._cse is not None:
+            await self._cse.pages[prefix](scope, receive, send)
+        else:
+            await forward_page(self._path, prefix, scope, receive, send)
 
     async def watch(self, scope: Any, receive: Any, send: Any, extra: Any, root_path: str, credential: Any) -> None:
         """Answer a GET that wants to watch here when this worker leads, else there."""
