@@ -161,7 +161,10 @@ class Arena:
 
     def create(self, clients: int) -> Measured:
         """CREATE of instances over HTTP into a new container."""
-        container = self.subject.container(self.ae)
+        return self.create_in(self.subject.container(self.ae), clients)
+
+    def create_in(self, container: str, clients: int) -> Measured:
+        """CREATE of instances over HTTP into a container that is there."""
         return self.http([self.subject.speaker.create_instance(container)], clients, RIGHT_CREATE)
 
     def retrieve(self, path: str, clients: int, pattern: str) -> Measured:

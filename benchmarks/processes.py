@@ -125,10 +125,17 @@ class Stage(ExitStack):
         self.folder = Path(tempfile.mkdtemp(prefix="onemec-bench-", dir=directory))
         self.callback(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def start(self, *command: str, environment: dict[str, str] | None = None, folder: Path | None = None) -> Child:
+    def start(
+        self,
+        *command: str,
+        environment: dict[str, str] | None = None,
+        folder: Path | None = None,
+        user: dict[str, object] | None = None,
+        ends_by: signal.Signals = signal.SIGTERM,
+    ) -> Child:
         """Run a command until the end of the block."""
-        child = Child(command, folder or self.folder, environment=environment)
-        self.callback(child.stop)
+        child = Child(command, folder or self.folder, environment=environment, user=user)
+        self.callback(child.stop, ends_by)
         return child
 
     def python(self, *arguments: str) -> Child:

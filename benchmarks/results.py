@@ -95,8 +95,8 @@ class Results:
         }
 
 
-def summary(scenario: Scenario, subject: str, readings: Sequence[Reading], *, ours: bool) -> Row:
-    """Medians of the readings of one scenario; targets apply to ours only."""
+def summary(scenario: Scenario, subject: str, readings: Sequence[Reading], *, scale: float, ours: bool) -> Row:
+    """Medians of the readings of one scenario; targets apply to ours only, and to the whole numbers only."""
     row = Row(scenario.name, scenario.title, subject, scenario.unit, best_peer=scenario.best_peer)
     if not readings:
         return row
@@ -114,7 +114,11 @@ def summary(scenario: Scenario, subject: str, readings: Sequence[Reading], *, ou
     row.cpu_us = statistics.median(reading.cpu_us for reading in readings)
     if ours and (target := scenario.target) is not None:
         reached = row.value >= target.value if scenario.more_is_better else row.value <= target.value
-        row.target, row.met = target, reached and (not target.p50_ms or row.p50_ms <= target.p50_ms) and not row.wrong
+        row.target = target
+        if scenario.scaled and scale != 1:
+            row.remark = f"at scale {scale:g}; {row.remark}".rstrip("; ")
+        else:
+            row.met = reached and (not target.p50_ms or row.p50_ms <= target.p50_ms) and not row.wrong
     return row
 
 

@@ -13,6 +13,7 @@ from benchmarks.driver import Address, Generator
 from benchmarks.processes import BenchError, Stage, resident_mb
 from benchmarks.results import Results, Row, machine, relation, summary
 from benchmarks.scenarios import MEGABYTES, PER_SECOND, Reading, Scenario
+from benchmarks.studies import Bench, Study
 from benchmarks.subjects import Subject
 from benchmarks.yardsticks import ECHO, Yardsticks, ceiling
 
@@ -32,6 +33,8 @@ class Wish:
         subject: gives a running CSE to measure instead of one of ours.
         peers: start other CSEs, given the stage and the broker.
         command: how this run was called, for the report.
+        studies: those that need CSEs of their own.
+        demanded: rows that were asked for by name: what they need has to be there.
     """
 
     scenarios: Sequence[Scenario]
@@ -40,6 +43,8 @@ class Wish:
     subject: Callable[[], Subject] | None = None
     peers: Sequence[Callable[[Stage, tuple[Address, str] | None], Subject]] = ()
     command: str = "onemec bench"
+    studies: Sequence[Study] = ()
+    demanded: frozenset[str] = frozenset()
 
 
 def measure(wish: Wish, progress: Progress) -> Results:
@@ -62,10 +67,10 @@ class _Session:
 
     def run(self) -> Results:
         """All scenarios on all subjects."""
-        arenas = self._arenas()
-        broker = arenas[0].subject.broker
+        arenas = self._arenas() if self._wish.scenarios else []
+        broker = arenas[0].subject.broker if arenas else None
         yardsticks = Yardsticks(self._stage, self._generator, broker)
-        wanted = yardsticks.wanted(self._wish.scenarios)
+        wanted = yardsticks.wanted(self._wish.scenarios) if arenas else []
         self._total = self._wish.options.repetitions * (len(wanted) + len(self._wish.scenarios) * len(arenas))
         try:
             for _ in range(self._wish.options.repetitions):
@@ -77,10 +82,12 @@ class _Session:
                         self._tell(f"{scenario.title} ({arena.subject.name})")
                         self._slice(scenario, arena)
         finally:
-            if self._wish.subject is not None:
+            if self._wish.subject is not None and arenas:
                 arenas[0].clean_up()
         self._facts(arenas)
         self._rows(arenas, wanted)
+        for study in self._wish.studies:
+            self._study(study)
         return self._results
 
     def _arenas(self) -> list[Arena]:
@@ -104,13 +111,35 @@ class _Session:
             self._remarks[key] = scenario.peers
             return
         try:
-            self._note(*key, scenario.measure(arena))
+            if scenario.measure is not None:
+                self._note(*key, scenario.measure(arena))
         except Unsupported as error:
             self._remarks[key] = str(error)
         except BenchError as error:
             if not foreign:
                 raise
             self._remarks[key] = str(error)
+
+    def _study(self, study: Study) -> None:
+        names = frozenset(row.name for row in study.rows)
+        wanted = names & self._wish.demanded or names
+        why = study.missing()
+        if self._wish.subject is not None:
+            why = "not with --url: it starts CSEs of its own"
+        if why and names & self._wish.demanded:
+            raise BenchError(f"{', '.join(sorted(wanted))}: {why}")
+        bench = Bench(self._generator, self._wish.options, self._wish.directory, wanted, self._tell)
+        if not why:
+            study.run(bench)
+        for scenario in study.rows:
+            if scenario.name in wanted:
+                row = summary(
+                    scenario, subjects.OURS, bench.readings.get(scenario.name, []), scale=bench.options.scale, ours=True
+                )
+                row.remark = why or row.remark
+                self._results.rows.append(row)
+                values = [reading.value or 0.0 for reading in bench.readings.get(scenario.name, [])]
+                self._results.values[scenario.name, subjects.OURS] = values
 
     def _tell(self, what: str) -> None:
         self._progress(self._done, self._total, what)
@@ -131,6 +160,8 @@ class _Session:
         )
         if options.scale != 1:
             facts["scale"] = f"{options.scale:g} of the large numbers"
+        if self._wish.subject is None:
+            facts[f"durability of {subjects.OURS}"] = subjects.SHIPPED
         for arena in arenas:
             subject = arena.subject
             facts[f"durability of {subject.name}"] = subject.durability
@@ -140,12 +171,16 @@ class _Session:
     def _rows(self, arenas: Sequence[Arena], wanted: Sequence[tuple[str, str]]) -> None:
         values = self._results.values
         for name, title in wanted:
-            scenario = Scenario(name, title, PER_SECOND, _nothing)
-            self._results.rows.append(summary(scenario, YARDSTICK, self._readings[name, YARDSTICK], ours=False))
+            scenario = Scenario(name, title, PER_SECOND)
+            self._results.rows.append(
+                summary(scenario, YARDSTICK, self._readings[name, YARDSTICK], scale=1.0, ours=False)
+            )
         for scenario in self._wish.scenarios:
             for number, arena in enumerate(arenas):
                 key = (scenario.name, arena.subject.name)
-                row = summary(scenario, key[1], self._readings.get(key, []), ours=number == 0)
+                row = summary(
+                    scenario, key[1], self._readings.get(key, []), scale=self._wish.options.scale, ours=number == 0
+                )
                 row.remark = self._remarks.get(key, row.remark)
                 if scenario.unit == PER_SECOND:
                     row.of_echo = relation(values.get(key, []), values.get((ECHO, YARDSTICK), []))
@@ -158,7 +193,3 @@ class _Session:
                 resident.value = resident.lowest = resident.highest = resident_mb(arena.subject.pids)
                 resident.repetitions = 1
                 self._results.rows.append(resident)
-
-
-def _nothing(_: Arena) -> Reading:
-    return Reading(0.0)

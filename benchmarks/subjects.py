@@ -202,6 +202,8 @@ def ours(
     mqtt: tuple[Address, str] | None = None,
     store: str = "",
     durability: str = SHIPPED,
+    name: tuple[str, str] = ("cse-in", "/id-in"),
+    port: int = 0,
     options: tuple[str, ...] = (),
 ) -> tuple[Subject, Child]:
     """Start ``onemec cse`` with a fresh store in the stage's folder; returns it and its process.
@@ -211,23 +213,24 @@ def ours(
         mqtt: the broker it is to use.
         store: another store than a new SQLite file.
         durability: of that store, in words.
+        name: of its CSEBase, and its CSE-ID.
+        port: of its HTTP binding, 0 for a free one.
         options: more options of ``onemec cse``.
     """
-    http, coap = free_port(), free_port()
+    http, coap = port or free_port(), free_port()
     store = store or f"sqlite:///{stage.folder}/{secrets.token_hex(4)}.db"
     command = [
         *(sys.executable, "-m", "onemec", "cse", "--http", f"{LOOPBACK}:{http}", "--coap", f"{LOOPBACK}:{coap}"),
         *("--store", store, "--credentials", "off", "--insecure-dev", "--log-level", "error"),
+        *("--name", name[0], "--id", name[1]),
         *(("--mqtt", f"mqtt://{mqtt[0][0]}:{mqtt[0][1]}") if mqtt else ("--mqtt", "off")),
         *options,
     ]
     child = stage.python(*command[1:])
-    child.wait_for_port(http)
     subject = Subject(
         OURS,
         (LOOPBACK, http),
-        "cse-in",
-        "/id-in",
+        *name,
         durability,
         coap=(LOOPBACK, coap),
         broker=mqtt[0] if mqtt else None,

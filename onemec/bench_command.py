@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Results
     from benchmarks.scenarios import Scenario
     from benchmarks.session import Progress, Wish
+    from benchmarks.studies import Study
 
 _EXAMPLES = """
 Examples:
@@ -70,11 +71,11 @@ def bench(
     from benchmarks.subjects import FOREIGN, OURS
 
     try:
-        scenarios = _chosen(only)
+        scenarios, studies, demanded = _chosen(only)
         if list_:
-            _list(scenarios)
+            _list(scenarios, studies)
             return
-        wish = _wish(scenarios, quick, repetitions, seconds_, warm_up, scale, directory)
+        wish = _wish(scenarios, studies, demanded, quick, repetitions, seconds_, warm_up, scale, directory)
         if peer:
             wish = replace(wish, peers=peers.chosen(peer, peer_dir or peers.DEFAULT_DIRECTORY))
         if url:
@@ -97,22 +98,32 @@ def bench(
 bench.__doc__ = f"{bench.__doc__}\n{_EXAMPLES}"
 
 
-def _chosen(only: str) -> list[Scenario]:
+def _chosen(only: str) -> tuple[list[Scenario], list[Study], frozenset[str]]:
+    """Repeated scenarios, studies, and the names that were given.
+
+    Raises:
+        BenchError: there is no scenario of a name.
+    """
     from benchmarks.processes import BenchError
     from benchmarks.scenarios import short
+    from benchmarks.studies import studies
 
-    known = {scenario.name: scenario for scenario in short()}
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in known]:
+    names = frozenset(name.strip() for name in only.split(",") if name.strip())
+    repeated, lasting = list(short()), list(studies())
+    known = {scenario.name for scenario in repeated} | {row.name for study in lasting for row in study.rows}
+    if unknown := sorted(names - known):
         raise BenchError(f"there is no scenario {', '.join(unknown)}: see onemec bench --list")
-    return [scenario for name, scenario in known.items() if not names or name in names]
+    if names:
+        repeated = [scenario for scenario in repeated if scenario.name in names]
+        lasting = [study for study in lasting if any(row.name in names for row in study.rows)]
+    return repeated, lasting, names
 
 
-def _list(scenarios: list[Scenario]) -> None:
+def _list(repeated: list[Scenario], lasting: list[Study]) -> None:
     from benchmarks.report import aim
 
-    for scenario in scenarios:
-        print(f"{scenario.name:22} {scenario.title:66} {aim(scenario.target, scenario.unit)}".rstrip())
+    for scenario in [*repeated, *(row for study in lasting for row in study.rows)]:
+        print(f"{scenario.name:22} {scenario.title:82} {aim(scenario.target, scenario.unit)}".rstrip())
 
 
 def _with_progress(work: Callable[[Progress], Results]) -> Results:
@@ -128,6 +139,8 @@ def _with_progress(work: Callable[[Progress], Results]) -> Results:
 
 def _wish(
     scenarios: list[Scenario],
+    studies: list[Study],
+    demanded: frozenset[str],
     quick: bool,
     repetitions: int | None,
     seconds: float | None,
@@ -141,7 +154,7 @@ def _wish(
 
     effort = Effort(seconds or (1.0 if quick else 3.0), min(warm_up_s, 0.2) if quick else warm_up_s)
     options = Options(effort, repetitions or (1 if quick else 5), scale or (0.01 if quick else 1.0))
-    return Wish(scenarios, options, directory, command=_command_line())
+    return Wish(scenarios, options, directory, command=_command_line(), studies=studies, demanded=demanded)
 
 
 def _command_line() -> str:
