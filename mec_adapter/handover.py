@@ -330,12 +330,12 @@ class Handover:
 
     async def _switch(self, move: Move) -> Outcome:
         ae_id = move.tree.ae_id
-        self._note(ae_id, Phase.SWITCHING)
         began = time.monotonic()
         try:
             # While the source still serves: what has come since the preparation, so that little is left for the end.
             await self._copy(move, move.tree)
             began = time.monotonic()
+            self._note(ae_id, Phase.SWITCHING)
             await self._close(move, move.tree.containers)
             # Both have ended when one fails, so that nothing is copied any more while the move is taken back.
             copying = asyncio.create_task(self._copy(move, move.tree, fenced=True))

@@ -32,6 +32,16 @@ _SAMPLES = 1800
 #: subscriptions that are looked at, and told of one AE
 _SUBSCRIPTIONS, _SUBSCRIPTIONS_OF_ONE = 5000, 60
 _LABELS, _TEXT = 12, 200
+_SYNC_FIGURES = ("pending", "oldest_pending_s", "forwarded", "outbox_bytes", "dropped", "refused")
+#: lists of the registry, and the members of their objects
+_PLATFORM_LISTS: Mapping[str, tuple[str, ...]] = {
+    "services": (
+        *("id", "name", "category", "state", "version", "transport", "protocol", "endpoint", "serializer"),
+        *("livenessInterval", "appInstanceId"),
+    ),
+    "apps": ("id", "name", "provider", "state"),
+    "subscriptions": ("api", "appInstanceId", "type", "href"),
+}
 
 
 class Stack:
@@ -115,14 +125,14 @@ class Stack:
             "aes": [_ae(one, subscribed.get(str(one.attributes.get("aei")), [])) for one in aes[:_AES]],
             "adapter": {
                 **_word(adapter, self._peers.address("adapter")),
-                **{name: status[name] for name in ("cse", "mp1", "app_instance_id", "profile") if name in status},
-                "mirrored": status.get("mirrored", 0),
-                "mp1Trouble": status.get("trouble", ""),
-                "services": status.get("services", []),
+                **{name: str(status.get(name, "")) for name in ("cse", "mp1", "app_instance_id", "profile")},
+                "mirrored": _number(status.get("mirrored")),
+                "mp1Trouble": str(status.get("trouble", "")),
+                "services": _objects(status.get("services"), ("name", "id", "state")),
             },
-            "exposed": status.get("exposed", []),
-            "platform": adapter.said.get("/platform") or {},
-            "sync": status.get("sync") or {},
+            "exposed": _objects(status.get("exposed"), ("ae", "app_instance_id", "phase", "state", "trouble")),
+            "platform": _platform(adapter.said.get("/platform", {})),
+            "sync": _sync(status.get("sync")),
             "cloud": {**_word(cloud, self._peers.address("cloud")), "id": self._house.config.registrar_id},
             "moves": self._moves.read(),
         }
@@ -159,13 +169,7 @@ class Stack:
         sync = shown["sync"]
         if sync:
             self._samples.append(
-                (
-                    shown["at"],
-                    int(sync.get("pending", 0)),
-                    round(float(sync.get("oldest_pending_s", 0.0)), 2),
-                    int(sync.get("forwarded", 0)),
-                    str(sync.get("cloud", "")),
-                )
+                (shown["at"], sync["pending"], round(sync["oldest_pending_s"], 2), sync["forwarded"], sync["cloud"])
             )
 
 
@@ -203,6 +207,48 @@ def narrowed(shown: Mapping[str, Any], sees: Callable[[str], bool]) -> dict[str,
 
 def _word(word: Word, address: str) -> dict[str, Any]:
     return {"state": word.state, "trouble": word.trouble, "address": address, "milliseconds": word.milliseconds}
+
+
+def _sync(told: Any) -> dict[str, Any]:
+    """The cloud sync as the adapter tells it, of the types that the page needs; {} when it tells nothing."""
+    if not isinstance(told, Mapping):
+        return {}
+    containers = told.get("containers")
+    found: dict[str, Any] = {name: _number(told.get(name)) for name in _SYNC_FIGURES}
+    found |= {"cloud": str(told.get("cloud", "")), "trouble": str(told.get("trouble", ""))}
+    found |= {"paused": told.get("paused") is True, "oldest_pending_s": float(found["oldest_pending_s"])}
+    found["containers"] = [
+        {name: str(one.get(name, "")) for name in ("path", "trouble")}
+        | {name: _number(one.get(name)) for name in ("pending", "oldest_pending_s", "forwarded")}
+        for one in (containers if isinstance(containers, list) else [])
+        if isinstance(one, Mapping)
+    ]
+    return found
+
+
+def _platform(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The registry of the MEC platform as the adapter tells it; {} without one."""
+    if not told:
+        return {}
+    found: dict[str, Any] = {name: str(told.get(name, "")) for name in ("apiRoot", "trouble")}
+    found |= {name: _number(told.get(name)) for name in ("serviceCount", "appCount", "changesSent")}
+    for name, members in _PLATFORM_LISTS.items():
+        if isinstance(told.get(name), list):
+            found[name] = _objects(told[name], members)
+    return found
+
+
+def _objects(told: Any, members: Sequence[str]) -> list[dict[str, str]]:
+    """Objects whose members are texts; what is none is left out."""
+    return [
+        {name: "" if one.get(name) is None else str(one[name]) for name in members}
+        for one in (told if isinstance(told, list) else [])
+        if isinstance(one, Mapping)
+    ]
+
+
+def _number(value: Any) -> int | float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
 def _ae(ae: Resource, subscriptions: list[str]) -> dict[str, Any]:

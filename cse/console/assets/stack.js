@@ -81,7 +81,7 @@ export function badge(ctx, word) {
 export function table(ctx, caption, columns, rows, empty = "nothing yet") {
   const { el } = ctx;
   if (!rows.length) return el("p", { class: "muted" }, empty);
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, el("table", null,
+  return el("div", { class: "scroll stack-table", tabindex: "0", role: "region", "aria-label": caption }, el("table", null,
     el("caption", { class: "only-read" }, caption),
     el("thead", null, el("tr", null, columns.map(one => el("th", { scope: "col", class: one.number ? "number" : null }, one.title ?? one)))),
     el("tbody", null, rows.map(cells => el("tr", cells.props || null, (cells.cells || cells).map((cell, place) =>

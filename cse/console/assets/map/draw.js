@@ -338,7 +338,7 @@ export class Picture {
     for (const [state, text] of [["ACTIVE", "ACTIVE"], ["INACTIVE", "INACTIVE"], ["other", "between states"], ["", "not exposed to MEC"]]) {
       words(text, (at, line) => this._mark(layer, at, line - 11, state), 17);
     }
-    const kinds = [...new Set(model.edges.filter(edge => !edge.faint).map(edge => edge.binding))];
+    const kinds = [...new Set(model.edges.filter(edge => !edge.faint && edge.binding).map(edge => edge.binding))];
     for (const binding of kinds) {
       words(WORDS[binding], (at, line) => layer.append(this._s("path", { d: `M${at} ${line - 4}h18`, stroke: c[binding], "stroke-width": 3, "stroke-linecap": "round" })), 24);
     }

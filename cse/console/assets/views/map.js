@@ -172,13 +172,14 @@ class MapView {
 
   /** Save the picture: it needs nothing of this page. */
   export() {
-    if (!this.picture) return;
-    this.picture.update(seen, seconds_now());
-    const copy = this.picture.svg.cloneNode(true);
-    copy.querySelector(".map-flow").replaceChildren();
+    if (!this.model) return;
+    // Wide, whatever the window is: it goes into a document.
+    const picture = new Picture(this.ctx, this.model, layout(this.model, false), palette(this._dark.matches), () => {});
+    picture.update(seen, seconds_now());
+    const copy = picture.svg;
     copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    copy.setAttribute("width", this.picture.plan.width);
-    copy.setAttribute("height", this.picture.plan.height);
+    copy.setAttribute("width", picture.plan.width);
+    copy.setAttribute("height", picture.plan.height);
     copy.setAttribute("role", "img");
     for (const node of [copy, ...copy.querySelectorAll("*")]) {
       for (const name of ["tabindex", "class", "cursor", "data-id", "aria-label"]) node.removeAttribute(name);
