@@ -2,7 +2,7 @@
 # make up | make test | make check | make bench; `make help` lists all.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-tools check check-lock format bench fuzz lock clean
+.PHONY: help setup up test test-tools check check-lock format bench docs fuzz lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
@@ -39,6 +39,11 @@ format: setup ## let ruff lay out the code and mend what it can
 
 bench: setup ## measure a CSE against its targets; make bench ARGS="--quick --only http-create-c32"
 	@$(BIN)/onemec bench $(ARGS)
+
+docs: setup ## make docs/reference, docs/capabilities.json and docs/conformance.md from the code
+	@$(BIN)/onemec reference docs/reference
+	@$(BIN)/onemec types --capabilities > docs/capabilities.json
+	@$(BIN)/python -m tests.conformance > docs/conformance.md
 
 fuzz: setup ## fuzz everything that reads bytes of strangers; make fuzz SECONDS=3600 ARGS="coap_datagram"
 	@$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)

@@ -23,6 +23,7 @@ from onemec import (
     handover_command,
     import_command,
     mep_command,
+    reference_command,
     resources_command,
     types_command,
     up_command,
@@ -62,6 +63,7 @@ app.command("bench", rich_help_panel="Look inside")(bench_command.bench)
 app.command("doctor", rich_help_panel="Look inside")(doctor_command.doctor)
 app.add_typer(config_command.app, name="config", rich_help_panel="Look inside")
 app.command("types", rich_help_panel="Look inside")(types_command.types)
+app.command("reference", hidden=True)(reference_command.reference)
 
 
 @app.callback(invoke_without_command=True)

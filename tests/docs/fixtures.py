@@ -66,6 +66,13 @@ def postgresql(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def explicit(place: Place) -> Iterator[None]:
+    """Nothing from the environment: the document says every address itself, in configuration files for example."""
+    place.defaults = False
+    yield
+
+
+@contextlib.contextmanager
 def _started(place: Place, name: str, command: str, until: str = "ready") -> Iterator[None]:
     running = Background(place, name, f"exec {command}\n")
     try:
@@ -77,5 +84,5 @@ def _started(place: Place, name: str, command: str, until: str = "ready") -> Ite
 
 
 FIXTURES: dict[str, Callable[[Place], contextlib.AbstractContextManager[None]]] = {
-    made.__name__: made for made in (broker, cse, mep, up, postgresql)
+    made.__name__: made for made in (broker, cse, explicit, mep, up, postgresql)
 }

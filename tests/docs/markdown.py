@@ -5,6 +5,7 @@ A comment stands on a line of its own; those of blocks stand directly before the
     <!-- run: with=cse -->                     start a fixture (tests/docs/fixtures.py): cse, broker, postgresql, ...
     <!-- run: skip reason="needs Docker" -->   do not run this block, and say why
     <!-- run: background name=cse -->          run it beside the rest, go on when it prints `until` (default: ready)
+    <!-- run: wait name=cse until=text -->     go on when it has printed this
     <!-- run: stop name=cse -->                end it (SIGTERM), for restarts
     <!-- run: retry=30 -->                     repeat for at most 30 s until it succeeds and gives what is expected
     <!-- run: status=4 -->                     the block ends with this exit code
@@ -29,7 +30,9 @@ _LOOKS_LIKE_SHELL = re.compile(
     r"^\s*(\$ |sudo |onemec |\.venv/|curl |mosquitto|coap-client|docker |make |pip |python3? |git |export |cd |apt"
     r"|psql |pg_|createdb|systemctl |openssl |sqlite3 |helm |kubectl |examples/|echo |cat |for |while )"
 )
-_OPTIONS = frozenset({"with", "skip", "reason", "background", "name", "until", "stop", "retry", "status", "timeout"})
+_OPTIONS = frozenset(
+    {"with", "skip", "reason", "background", "name", "until", "wait", "stop", "retry", "status", "timeout"}
+)
 
 
 class DocumentError(Exception):
@@ -42,7 +45,7 @@ class Block:
 
     Attributes:
         line: of its first line of text (1 is the first line of the document).
-        language: after the fence; "" for none; "comment" for ``run: with`` and ``run: stop``, which need no block.
+        language: after the fence; "" for none; "comment" for ``run: with``, ``wait`` and ``stop``, which need none.
         text: without fences.
         options: of ``run:``.
         expects: texts of ``expect:``.
@@ -86,7 +89,7 @@ def blocks(text: str, name: str) -> list[Block]:
         where = f"{name}:{number}"
         if comment := _COMMENT.match(line):
             waiting = _asked(waiting, comment[1], comment[2], where)
-            if {"with", "stop"} & set(waiting.options):
+            if {"with", "stop", "wait"} & set(waiting.options):
                 found.append(replace(waiting, line=number, language="comment"))
                 waiting = Block(0, "", "")
         elif fence := _FENCE.match(line):

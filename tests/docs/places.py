@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _OF_THE_CHECKOUT = (
     *("examples", "compose.yaml", "docker", "Makefile", "pyproject.toml", "uv.lock", "requirements.lock", ".ci"),
 )
-_ADDRESS = re.compile(r"(?<![\w.-])(127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1\]):(\d{2,5})(?!\d)")
+_ADDRESS = re.compile(r"(?<![\w.-])(127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1\])(:|\x22, )(\d{2,5})(?!\d)")
 _PORT_OPTION = re.compile(r"(?<!\S)(-p|--port|--(?:cloud|edge|coap|adapter|mep|broker)-port)([ =])(\d{2,5})(?!\d)")
 _LISTENER = re.compile(r"(?m)^(\s*(?:listener|port)\s*=?\s*)(\d{3,5})\b")
 _IMPLIED = {"coap": 5683, "coaps": 5684, "mqtt": 1883, "mqtts": 8883}
@@ -37,7 +37,7 @@ class Ports:
     def rewritten(self, text: str) -> str:
         """A text with the ports that are used instead of the documented ones."""
         text = _NO_PORT.sub(lambda m: f"{m[1]}://{m[2]}{m[3]}:{_IMPLIED[m[1]]}", text)
-        text = _ADDRESS.sub(lambda m: f"{m[1]}:{self.free(int(m[2]))}", text)
+        text = _ADDRESS.sub(lambda m: f"{m[1]}{m[2]}{self.free(int(m[3]))}", text)
         text = _LISTENER.sub(lambda m: f"{m[1]}{self.free(int(m[2]))}", text)
         return _PORT_OPTION.sub(lambda m: f"{m[1]}{m[2]}{self.free(int(m[3]))}", text)
 
@@ -69,6 +69,8 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.ports = Ports()
+        #: the environment says where things are that a document leaves to their defaults
+        self.defaults = True
         self.more_environment: dict[str, str] = {}
         self.work, self.logs, self._home = folder / "work", folder / "logs", folder / "home"
         for made in (self.work / ".venv/bin", self.logs, self._home / ".config"):
@@ -87,11 +89,10 @@ class Place:
     def environment(self) -> dict[str, str]:
         """For everything that is run here: documented defaults lead to the ports that are used instead."""
         kept = {name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ}
-        free, on = self.ports.free, f"{LOOPBACK}:"
         path = [str(self.work / ".venv/bin"), os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"]
         if postgres := find_tool("postgres"):
             path.append(str(Path(postgres).resolve().parent))
-        return {
+        told = {
             **kept,
             "PATH": os.pathsep.join(path),
             "HOME": str(self._home),
@@ -100,6 +101,13 @@ class Place:
             "NO_COLOR": "1",
             "TERM": "dumb",
             "COLUMNS": "110",
+            **self.more_environment,
+        }
+        return told | (self._default_addresses() if self.defaults else {})
+
+    def _default_addresses(self) -> dict[str, str]:
+        free, on = self.ports.free, f"{LOOPBACK}:"
+        return {
             "ONEMEC_CSE": f"http://{on}{free(8080)}",
             "ONEMEC_CSE_HTTP": f"{on}{free(8080)}",
             "ONEMEC_MEP_HTTP": f"{on}{free(8090)}",
@@ -111,5 +119,4 @@ class Place:
             "ONEMEC_UP_ADAPTER_PORT": str(free(8082)),
             "ONEMEC_UP_MEP_PORT": str(free(8090)),
             "ONEMEC_UP_COAP_PORT": str(free(5683)),
-            **self.more_environment,
         }

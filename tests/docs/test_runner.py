@@ -72,7 +72,9 @@ def test_what_is_true_runs_from_the_first_block_to_the_last(tmp_path: Path) -> N
         + "<!-- run: status=4 -->\n"
         + fenced("sh", "greet; exit 4")
         + "<!-- run: background name=it -->\n"
-        + fenced("sh", "echo ready; sleep 60")
+        + fenced("sh", "echo ready; until test -e now; do sleep 0.01; done; echo later; sleep 60")
+        + fenced("sh", "touch ../now")
+        + "<!-- run: wait name=it until=later -->\n\n"
         + "<!-- run: stop name=it -->\n\n"
         + "<!-- run: retry=20 -->\n"
         + fenced("sh", "echo . >> tries; test $(wc -l < tries) = 3")
@@ -83,7 +85,7 @@ def test_what_is_true_runs_from_the_first_block_to_the_last(tmp_path: Path) -> N
         + fenced("sh", "false")
         + fenced("json", "{}")
     )
-    assert shown(tmp_path, text) == 9
+    assert shown(tmp_path, text) == 10
 
 
 def test_what_runs_beside_ends_with_the_document(tmp_path: Path) -> None:
