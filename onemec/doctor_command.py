@@ -18,6 +18,7 @@ from onemec.resources_command import Json, Originator
 
 if TYPE_CHECKING:
     from cse.config import CseConfig
+    from mec_adapter.mp1.tokens import Credentials
     from onemec.doctor.findings import Finding
 
 _MARKS = {"ok": "ok     ", "skipped": "-      ", "warning": "warning", "problem": "PROBLEM"}
@@ -30,7 +31,12 @@ def doctor(
         str, typer.Option("--cse", help="A CSE that should run; default: what the configuration says, if it runs.")
     ] = "",
     mep: Annotated[str, typer.Option("--mep", help="apiRoot of a MEC platform that should run.")] = "",
-    mep_token: Annotated[str, typer.Option(envvar="ONEMEC_MEP_TOKEN", help="Token for it.")] = "",
+    mep_token: Annotated[
+        str,
+        typer.Option(
+            envvar="ONEMEC_MEP_TOKEN", help="Token of an application; default: with the adapter's credentials."
+        ),
+    ] = "",
     originator: Originator = "CAdmin",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is wrong.")] = False,
     as_json: Json = False,
@@ -73,7 +79,7 @@ async def _findings(file: Path | None, cse: str, mep: str, mep_token: str, origi
     from onemec.doctor.findings import ok, problem
     from onemec.doctor.machine import look_at_machine
     from onemec.doctor.ports import look_at_ports
-    from onemec.doctor.running import look_at_cse, look_at_mep
+    from onemec.doctor.running import fetch_token, look_at_cse, look_at_mep
     from onemec.doctor.store import look_at_store
     from onemec.origins import cse_config, known_variables
 
@@ -87,7 +93,10 @@ async def _findings(file: Path | None, cse: str, mep: str, mep_token: str, origi
     for finding in (*look_at_machine(settings.store), *look_at_configuration(settings)):
         yield finding
     running: set[int] = set()
+    taken = set()
     for finding in look_at_ports(settings, running):
+        if finding.level == "problem":
+            taken.add(finding.check.removeprefix("port "))
         yield finding
     for finding in await asyncio.to_thread(lambda: list(look_at_store(settings.store))):
         yield finding
@@ -95,12 +104,27 @@ async def _findings(file: Path | None, cse: str, mep: str, mep_token: str, origi
     for finding in await asyncio.to_thread(lambda: list(look_at_broker(settings, cse_runs=cse_runs))):
         yield finding
     urls = _addresses(settings, cse)
+    if not cse:  # whoever has the port of the CSE is not asked whether it is the CSE
+        urls = {binding: url for binding, url in urls.items() if binding.replace("ws", "http") not in taken}
     async for finding in look_at_cse(urls, "" if cse else settings.id, originator, expected=cse_runs):
         yield finding
     root = mep or os.environ.get("ONEMEC_ADAPTER_MEP", "") or _DEFAULT_MEP
     if root != "off":
+        credentials = _credentials()
+        if credentials is not None and not mep_token:
+            mep_token, finding = await fetch_token(credentials)
+            yield finding
         async for finding in look_at_mep(root, mep_token, expected=bool(mep)):
             yield finding
+
+
+def _credentials() -> Credentials | None:
+    """What the adapter would prove itself with, as its variables have it."""
+    from mec_adapter.mp1.tokens import Credentials
+
+    names = ("ONEMEC_ADAPTER_TOKEN_URL", "ONEMEC_ADAPTER_CLIENT_ID", "ONEMEC_ADAPTER_CLIENT_SECRET")
+    url, client_id, client_secret = (os.environ.get(name, "") for name in names)
+    return Credentials(url, client_id, client_secret) if url and client_id and client_secret else None
 
 
 def _addresses(config: CseConfig, cse: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,22 +100,23 @@ def process_at(port: int, *, udp: bool = False) -> int | None:
                 inodes.add(f"socket:[{fields[9]}]")
     if not inodes:
         return None
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and _holds(folder / "fd", inodes):
-            return int(folder.name)
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _holds(f"/proc/{name}/fd", inodes):
+            return int(name)
     return None
 
 
-def _holds(folder: Path, inodes: set[str]) -> bool:
+def _holds(folder: str, inodes: set[str]) -> bool:
     try:
-        for descriptor in folder.iterdir():
-            try:
-                if str(descriptor.readlink()) in inodes:
-                    return True
-            except OSError:  # closed meanwhile
-                continue
+        names = os.listdir(folder)
     except OSError:  # of another user, or gone
         return False
+    for name in names:
+        try:
+            if os.readlink(f"{folder}/{name}") in inodes:
+                return True
+        except OSError:  # closed meanwhile
+            continue
     return False
 
 

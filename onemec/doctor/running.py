@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from onemec.doctor.findings import Finding, ok, problem, skipped, warning
+from onemec.doctor.findings import Finding, Level, ok, problem, skipped, warning
+from onemec.values import moment_of
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from mec_adapter.mp1.tokens import Credentials
 
 _WAIT_S = 5.0
 #: HTTP dates are whole seconds, so two seconds apart may be none
@@ -45,12 +48,16 @@ async def look_at_cse(urls: dict[str, str], cse_id: str, originator: str, *, exp
         originator: to ask as.
         expected: it should run; otherwise nothing is said where nobody answers.
     """
+    answering = set()
     for binding, url in urls.items():
-        yield await _retrieve(binding, url, cse_id, originator, expected)
+        finding = await _retrieve(binding, url, cse_id, originator, expected)
+        if finding.level is Level.OK:
+            answering.add(binding)
+        yield finding
     http = urls.get("http", "")
-    if http:
-        async for finding in _ready(http):
-            yield finding
+    if "http" in answering:
+        async for part in _ready(http, originator):
+            yield part
 
 
 async def _retrieve(binding: str, url: str, cse_id: str, originator: str, expected: bool) -> Finding:
@@ -78,7 +85,7 @@ async def _retrieve(binding: str, url: str, cse_id: str, originator: str, expect
     return ok(check, f"{base.get('csi')} answers at {where}")
 
 
-async def _ready(http: str) -> AsyncIterator[Finding]:
+async def _ready(http: str, originator: str) -> AsyncIterator[Finding]:
     """What the CSE itself says is wrong with its parts."""
     answer = await ask(f"{http}/ready")
     if not isinstance(answer, Answer) or not isinstance(answer.body, dict) or "parts" not in answer.body:
@@ -88,7 +95,9 @@ async def _ready(http: str) -> AsyncIterator[Finding]:
         yield problem(f"CSE part {part}", str(state), "the log of the CSE says more")
     if not broken:
         yield ok("CSE parts", f"all work: {', '.join(answer.body['parts'])}")
-    yield look_at_clock("clock of the CSE", answer.date_s, time.time())
+    primitive = await ask(f"{http}/-", **{"X-M2M-Origin": originator, "X-M2M-RI": "doctor", "X-M2M-RVI": "3"})
+    if isinstance(primitive, Answer):
+        yield look_at_clock("clock of the CSE", primitive.date_s, time.time())
 
 
 async def look_at_mep(root: str, token: str, *, expected: bool) -> AsyncIterator[Finding]:
@@ -100,7 +109,9 @@ async def look_at_mep(root: str, token: str, *, expected: bool) -> AsyncIterator
         expected: it should run.
     """
     check, where = "MEC platform", _without_secrets(root)
-    answer = await ask(f"{root}/mec_service_mgmt/v1/services", token)
+    answer = await ask(
+        f"{root}/mec_service_mgmt/v1/services", **({"Authorization": f"Bearer {token}"} if token else {})
+    )
     if isinstance(answer, str):
         if expected:
             yield problem(check, f"{where}: {answer}", "start it (onemec mep), or give its apiRoot with --mep")
@@ -123,6 +134,27 @@ async def look_at_mep(root: str, token: str, *, expected: bool) -> AsyncIterator
     yield ok(check, f"{where} answers" + (" and takes the token" if token else ""))
     yield _services(answer.body)
     yield look_at_clock("clock of the MEC platform", answer.date_s, time.time())
+
+
+async def fetch_token(credentials: Credentials) -> tuple[str, Finding]:
+    """An access token, "" without one, and what came of asking for it.
+
+    Args:
+        credentials: of the adapter.
+    """
+    import aiohttp
+
+    from mec_adapter.mp1.errors import Mp1Problem, Mp1Unreachable
+    from mec_adapter.mp1.tokens import TokenSource
+
+    check, where = "MEC token", _without_secrets(credentials.token_url)
+    async with aiohttp.ClientSession() as session:
+        try:
+            token = await TokenSource(credentials, session, _WAIT_S).token()
+        except (Mp1Problem, Mp1Unreachable) as error:
+            advice = "mend --token-url, ONEMEC_ADAPTER_CLIENT_ID and ONEMEC_ADAPTER_CLIENT_SECRET of the adapter"
+            return "", problem(check, str(error), advice)
+    return token, ok(check, f"{where} gives one to {credentials.client_id}")
 
 
 def _services(services: list[Any]) -> Finding:
@@ -154,23 +186,22 @@ def look_at_clock(check: str, there_s: float | None, here_s: float) -> Finding:
     return warning(check, words, advice) if abs(apart_s) > _NEAR_S else ok(check, "agrees with this machine")
 
 
-async def ask(url: str, token: str = "") -> Answer | str:
+async def ask(url: str, **headers: str) -> Answer | str:
     """What is answered to a GET, or in words why nothing is.
 
     Args:
         url: to ask.
-        token: bearer token, "" for none.
+        **headers: to send.
     """
     import aiohttp
 
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=_WAIT_S, sock_connect=_WAIT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
             session.get(url, allow_redirects=False) as answer,
         ):
-            return Answer(answer.status, await _body(answer), _date(answer.headers.get("Date", "")))
+            return Answer(answer.status, await _body(answer), _date(answer.headers))
     except aiohttp.ClientConnectorCertificateError as error:
         return f"its certificate is not trusted here: {error.certificate_error}"
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError, ssl.SSLError) as error:
@@ -185,9 +216,13 @@ async def _body(answer: aiohttp.ClientResponse) -> Any:
         return text
 
 
-def _date(text: str) -> float | None:
+def _date(headers: Mapping[str, str]) -> float | None:
+    """When an answer was given: by the originating timestamp of a CSE, or by the Date of HTTP."""
+    moment = moment_of(headers.get("X-M2M-OT", ""))
+    if moment is not None:
+        return moment.timestamp()
     try:
-        return parsedate_to_datetime(text).timestamp()
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
     except ValueError:
         return None
 
