@@ -84,7 +84,7 @@ class Api:
             with self._house.admission.admit(request):
                 if request.operation is Operation.RETRIEVE:
                     return await self._house.serve(request)
-                response = await self._inspector.serve(request, self._house.serve, BINDING)
+                response = await self._inspected(request)
         except CseError as error:
             return error_response(request, error.status, error.debug)
         _log.info(
@@ -95,6 +95,11 @@ class Api:
             response.status,
         )
         return response
+
+    async def _inspected(self, request: Request) -> Response:
+        if not self._inspector.on:
+            return await self._house.serve(request)
+        return await self._inspector.serve(request, self._house.serve, BINDING)
 
     async def watch(self, call: Call) -> dict[str, Any]:
         """Have this browser, and no others, told of changes of some resources and their children.
@@ -152,24 +157,27 @@ class Api:
         primitive = record.primitive
         privilege = _privilege(primitive)
         child = primitive.get("ty") if privilege is Privilege.CREATE else None
-        found = explain(
-            self._house.hosting,
-            environment(),
-            record.originator,
-            privilege,
-            str(primitive["to"]),
-            child_type=child,
-            peer_address=record.address,
-            content=primitive.get("pc") if record.whole else None,
-        )
+        about = {"privilege": privilege.name, "originator": record.originator}
+        try:
+            found = explain(
+                self._house.hosting,
+                environment(),
+                record.originator,
+                privilege,
+                str(primitive["to"]),
+                child_type=child,
+                peer_address=record.address,
+                content=primitive.get("pc") if record.whole else None,
+            )
+        except CseError as error:  # nothing was decided: there is nothing to decide about
+            return {"granted": None, "because": error.debug, "ruledBy": "", "rules": [], **about}
         rules = [asdict(rule) for rule in found.rules if rule.concerns or call.person.role is Role.ADMIN]
         return {
             "granted": found.granted,
             "because": found.because,
             "ruledBy": found.ruled_by,
-            "privilege": privilege.name,
-            "originator": record.originator,
             "rules": rules,
+            **about,
         }
 
     async def copies(self, call: Call) -> dict[str, str]:
@@ -221,7 +229,7 @@ class Api:
         request.credential, request.peer_address = person.credential, person.address
         request.binding = "" if person.inside else BINDING
         try:
-            return await self._inspector.serve(request, self._house.serve, BINDING)
+            return await self._inspected(request)
         except CseError as error:
             return error_response(request, error.status, error.debug)
 

@@ -55,11 +55,13 @@ class RunningCse:
         """Run something in the thread of the CSE, and return what it gives."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
 
-    def ask(self, op: int, to: str, fr: str = "CAdmin", *, binding: str = "http", **more: Any) -> dict[str, Any]:
+    def ask(
+        self, op: int, to: str, fr: str = "CAdmin", *, binding: str = "http", credential: str = "", **more: Any
+    ) -> dict[str, Any]:
         """Have a request served as if it had come over a binding; gives the response primitive."""
         primitive = {"op": op, "to": to, "fr": fr, "rqi": f"t{next(self._numbers)}", "rvi": "3", **more}
         request = decode_request(primitive, lenient=False)
-        request.binding, request.peer_address = binding, "127.0.0.1"
+        request.binding, request.peer_address, request.credential = binding, "127.0.0.1", credential
         return encode_response(self.wait(self.cse.enter(request)))
 
     def create(self, to: str, ty: int, root: str, attributes: dict[str, Any], fr: str = "CAdmin") -> dict[str, Any]:
@@ -101,7 +103,9 @@ class Watched:
         self.expected: list[str] = []
         self._home = urlsplit(url).netloc
         context.on("request", lambda request: self._asked(request.url))
-        context.on("console", lambda message: self._said(message.type, message.text))
+        context.on(
+            "console", lambda message: self._said(message.type, f"{message.text} {message.location.get('url', '')}")
+        )
         context.on("weberror", lambda error: self.problems.append(f"error: {error.error}"))
         self.page: Page = context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import OpenView, RunningCse, check_accessible, check_fits, picture
+from tests.console.conftest import OpenView, RunningCse, picture
 
 HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
 
@@ -13,18 +13,103 @@ HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
 @pytest.fixture(scope="module", autouse=True)
 def _resources(house: RunningCse) -> None:
     house.create("cse-in", 3, "m2m:cnt", {"rn": "room", "lbl": [HOSTILE]})
-    house.create("cse-in/room", 3, "m2m:cnt", {"rn": "temperature"})
+    for name in ("temperature", "hostile", "both"):
+        house.create("cse-in/room", 3, "m2m:cnt", {"rn": name})
     for value in ("20.5", "21", "21.5"):
         house.create("cse-in/room/temperature", 4, "m2m:cin", {"con": value})
+    house.create("cse-in/room/hostile", 4, "m2m:cin", {"con": HOSTILE})
+    house.create("cse-in/room/both", 4, "m2m:cin", {"con": {"inside": 21.5, "outside": 4}})
 
 
 def test_a_value_changes_while_one_looks(house: RunningCse, open_view: OpenView) -> None:
     page = open_view(house.url, "tree?to=cse-in/room/temperature").page
     expect(page.locator("#newest")).to_have_text("21.5")
     expect(page.locator("#live-word")).to_have_text("live")
-    page.wait_for_timeout(300)  # the watch is asked for
+    with page.expect_response("**/api/watch"):
+        page.locator('[data-to="cse-in/room"] > .node .twist').click()  # what is shown changes, so what is watched
+    with page.expect_response("**/api/watch"):
+        page.locator('[data-to="cse-in/room"] > .node .twist').click()
     house.create("cse-in/room/temperature", 4, "m2m:cin", {"con": "22.25"})
     expect(page.locator("#newest")).to_have_text("22.25")
-    item = page.locator('[data-to="cse-in/room/temperature"] .value')
-    expect(item).to_have_text("22.25")
+    expect(page.locator('[data-to="cse-in/room/temperature"] .value')).to_have_text("22.25")
+    page.locator(".chart svg").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#announcer")).to_contain_text("21.5")
+    page.get_by_text("Values as a table").click()
+    expect(page.locator(".chart tbody tr")).to_have_count(4)
     picture(page, "tree")
+
+
+def test_the_tree_is_walked_with_keys_alone(house: RunningCse, open_view: OpenView) -> None:
+    page = open_view(house.url).page
+    expect(page.locator('[role="treeitem"][data-to="cse-in/room"]')).to_be_visible()
+    page.locator("body").press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator('[data-to="cse-in"]')).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.locator('[data-to="cse-in/room"]')).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator('[data-to="cse-in/room"]')).to_have_attribute("aria-expanded", "true")
+    expect(page.locator('[data-to="cse-in/room/temperature"]')).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator("#details h2")).to_have_text("temperature")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator('[data-to="cse-in/room"]')).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator('[data-to="cse-in/room/temperature"]')).to_be_hidden()
+    page.keyboard.press("Home")
+    expect(page.locator('[data-to="cse-in"]')).to_be_focused()
+
+
+def test_markup_in_values_and_labels_is_text(house: RunningCse, open_view: OpenView) -> None:
+    watched = open_view(house.url, "tree?to=cse-in/room/hostile")
+    page = watched.page
+    page.on("dialog", lambda dialog: watched.problems.append(f"dialog: {dialog.message}"))
+    expect(page.locator("#newest")).to_have_text(HOSTILE)
+    page.locator('[data-to="cse-in/room"] > .node').click()
+    expect(page.locator("#details table.pairs")).to_contain_text("<script>alert(2)</script>")
+    assert page.locator("main img, main script").count() == 0
+
+
+def test_an_operator_creates_changes_and_deletes(house: RunningCse, open_view: OpenView) -> None:
+    page = open_view(house.url, "tree?to=cse-in/room").page
+    page.get_by_role("button", name="Create below").click()
+    page.get_by_label("Name (rn)").fill("humidity")
+    picture(page, "create")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator('[data-to="cse-in/room/humidity"]')).to_be_visible()
+    page.locator('[data-to="cse-in/room/humidity"] > .node').click()
+    page.get_by_role("button", name="Add a value").click()
+    page.get_by_label("Content (con)").fill("55")
+    page.keyboard.press("Enter")
+    expect(page.locator("#newest")).to_have_text("55")
+    page.get_by_role("button", name="Change …").click()
+    content = page.get_by_label("Attributes")
+    content.fill('{"m2m:cnt": {"mni": -1}}')
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.locator("dialog .error")).to_contain_text("4000")
+    content.fill('{"m2m:cnt": {"mni": 7}}')
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.locator("#details table.pairs tr", has_text="mni")).to_contain_text("7")
+    page.get_by_role("button", name="Delete …").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator('[data-to="cse-in/room/humidity"]')).to_have_count(0)
+    assert house.ask(2, "cse-in/room/humidity")["rsc"] == 4004
+
+
+def test_a_thousand_children_come_by_pages(house: RunningCse, open_view: OpenView) -> None:
+    house.create("cse-in", 3, "m2m:cnt", {"rn": "many"})
+    for number in range(450):
+        house.create("cse-in/many", 3, "m2m:cnt", {"rn": f"n{number:04}"})
+    page = open_view(house.url, "tree?to=cse-in/many/n0440").page
+    expect(page.locator("#details h2")).to_have_text("n0440")  # shown without reading what is before it
+    children = page.locator('[data-to="cse-in/many"] > ul > li[data-to]')
+    expect(children).to_have_count(201)
+    page.get_by_text("Show more children of many").click()
+    expect(children).to_have_count(401)
+    page.get_by_text("Show more children of many").click()
+    expect(children).to_have_count(450)

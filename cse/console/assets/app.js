@@ -63,7 +63,10 @@ function show() {
   const view = visible().find(one => one.id === path) || visible()[0];
   shown = view.id;
   for (const link of byId("nav-list").querySelectorAll("a")) {
-    if (link.dataset.view === view.id) link.setAttribute("aria-current", "page");
+    if (link.dataset.view === view.id) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
     else link.removeAttribute("aria-current");
   }
   end();
@@ -126,7 +129,12 @@ function login(why) {
 
 async function start() {
   try {
-    about = await session.api("session");
+    const found = await session.api("session");
+    if (found.login) {
+      login(/nobody has/.test(found.why) ? found.why : "");
+      return;
+    }
+    about = found;
   } catch (error) {
     if (error.status !== 401) {
       replace(byId("main"), el("div", { class: "card" }, el("h1", null, "The console is not available"),

@@ -1,7 +1,7 @@
 // A line chart of values over time as SVG: keys move a cursor that is read aloud, and the same values are in a table.
 import { el, replace } from "./dom.js";
 
-const WIDTH = 640, HEIGHT = 220, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 24;
+const WIDEST = 640, NARROWEST = 240, HEIGHT = 220, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 24;
 const SERIES = 4;
 const ROWS = 200;
 
@@ -41,7 +41,8 @@ export class Chart {
     this.most = most;
     this.points = [];
     this.cursor = null;
-    this.svg = el("svg:svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0", on: {
+    this.width = WIDEST;
+    this.svg = el("svg:svg", { role: "img", tabindex: "0", on: {
       keydown: event => this.key(event), pointermove: event => this.point(event), pointerleave: () => this.move(null), blur: () => this.move(null),
     } });
     this.words = el("div", { class: "legend" });
@@ -52,6 +53,13 @@ export class Chart {
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Values of ${label}` },
         el("table", null, this.caption, el("thead", null, this.head), this.body)));
     this.node = el("figure", { class: "chart" }, this.svg, this.words, this.table);
+    // Drawn at the width it has, so that letters keep their size.
+    new ResizeObserver(([entry]) => {
+      const width = Math.max(NARROWEST, Math.round(entry.contentRect.width));
+      if (width === this.width) return;
+      this.width = width;
+      this.later();
+    }).observe(this.node);
     this.draw();
   }
 
@@ -82,30 +90,31 @@ export class Chart {
 
   draw() {
     const names = this.names();
+    this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
     const all = this.points.flatMap(point => names.map(name => point.values[name]).filter(value => value !== undefined));
     if (!all.length) {
-      replace(this.svg, el("svg:text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "no numbers yet"));
+      replace(this.svg, el("svg:text", { x: this.width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "no numbers yet"));
       this.svg.setAttribute("aria-label", `${this.label}: no numbers yet`);
       replace(this.words);
       return;
     }
-    let low = all.reduce((a, b) => Math.min(a, b)), high = all.reduce((a, b) => Math.max(a, b));
-    const pad = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
-    low -= pad; high += pad;
+    const lowest = all.reduce((a, b) => Math.min(a, b)), highest = all.reduce((a, b) => Math.max(a, b));
+    const pad = (highest - lowest) * 0.08 || Math.abs(highest) * 0.05 || 1;
+    const low = lowest - pad, high = highest + pad;
     const begin = this.points[0].t, end = this.points.at(-1).t;
-    this.x = t => LEFT + (end === begin ? 0.5 : (t - begin) / (end - begin)) * (WIDTH - LEFT - RIGHT);
+    this.x = t => LEFT + (end === begin ? 0.5 : (t - begin) / (end - begin)) * (this.width - LEFT - RIGHT);
     this.y = value => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
     const lines = ticks(low, high, 4).map(value => [
-      el("svg:line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: this.y(value), y2: this.y(value) }),
+      el("svg:line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: this.y(value), y2: this.y(value) }),
       el("svg:text", { x: LEFT - 8, y: this.y(value) + 4, "text-anchor": "end" }, shortest(value))]);
-    const times = [[begin, "start", LEFT], [end, "end", WIDTH - RIGHT]].map(([t, anchor, x]) =>
+    const times = [[begin, "start", LEFT], [end, "end", this.width - RIGHT]].map(([t, anchor, x]) =>
       el("svg:text", { x, y: HEIGHT - 6, "text-anchor": anchor }, time(t)));
     const drawn = names.map((name, number) => el("svg:path", { class: `line s${number + 1}`, d: this.path(name) }));
     this.overlay = el("svg:g");
     replace(this.svg, lines, times, drawn, this.overlay);
     const last = this.points.at(-1);
     this.svg.setAttribute("aria-label", `${this.label}: ${this.points.length} values from ${time(begin)} to ${time(end)}, `
-      + `lowest ${shortest(Math.min(...[all.reduce((a, b) => Math.min(a, b))]))}, highest ${shortest(all.reduce((a, b) => Math.max(a, b)))}, newest ${this.spoken(last)}. Arrow keys read single values.`);
+      + `lowest ${shortest(lowest)}, highest ${shortest(highest)}, newest ${this.spoken(last)}. Arrow keys read single values.`);
     this.legend(this.cursor === null ? last : this.points[this.cursor] || last);
     this.mark();
     this.rows();
@@ -113,7 +122,7 @@ export class Chart {
 
   path(name) {
     const parts = [];
-    const each = Math.max(1, Math.floor(this.points.length / (WIDTH * 2)));
+    const each = Math.max(1, Math.floor(this.points.length / (this.width * 2)));
     this.points.forEach((point, index) => {
       const value = point.values[name];
       if (value === undefined || (index % each && index !== this.points.length - 1)) return;
@@ -151,7 +160,7 @@ export class Chart {
   point(event) {
     if (!this.points.length) return;
     const box = this.svg.getBoundingClientRect();
-    const x = (event.clientX - box.left) / box.width * WIDTH;
+    const x = (event.clientX - box.left) / box.width * this.width;
     let nearest = 0;
     this.points.forEach((point, index) => {
       if (Math.abs(this.x(point.t) - x) < Math.abs(this.x(this.points[nearest].t) - x)) nearest = index;

@@ -6,15 +6,17 @@ import { SPANS, pointOf, readPoints } from "./values.js";
 
 /**
  * Show a resource.
+ * @param {function} opened called when something was created below it
  * @returns {{changed: function, end: function}} told of changes; ends what runs
  */
-export function details(root, ctx, node, types) {
+export function details(root, ctx, node, types, opened = () => {}) {
   const { el, replace } = ctx;
   const aborted = new AbortController();
   const table = el("tbody");
   const value = el("div");
   const holder = holdsValues(node.ty);
   const chart = holder ? new Chart(node.name, ctx.announce) : null;
+  const drawn = el("div", { hidden: true });
   const state = { attributes: null };
 
   function cell(content) {
@@ -39,6 +41,7 @@ export function details(root, ctx, node, types) {
   }
 
   function latest(content) {
+    drawn.hidden = false;
     const text = typeof content === "object" ? JSON.stringify(content) : String(content);
     replace(value, el("p", { class: "label" }, "Newest value"), el("div", { class: text.length > 24 ? "figure long flash" : "figure flash", id: "newest" }, text));
   }
@@ -69,12 +72,13 @@ export function details(root, ctx, node, types) {
   replace(root,
     el("div", { class: "row" }, el("h2", null, node.name), el("span", { class: "badge" }, types[node.ty]?.name || `type ${node.ty}`)),
     el("p", { class: "mono muted address" }, node.address), value,
-    chart ? [span(), chart.node] : null,
-    actions(ctx, node, types, state, () => read().catch(quiet)),
+    drawn,
+    actions(ctx, node, types, state, () => { read().catch(quiet); opened(); }),
     el("h3", null, "Attributes"),
     el("table", { class: "pairs" }, el("caption", { class: "only-read" }, `Attributes of ${node.name}`), table));
   read().catch(quiet);
   if (holder) {
+    replace(drawn, span(), chart.node);
     ctx.ask({ op: 2, to: `${node.address}/la` }, aborted.signal)
       .then(answer => { if (!refusal(answer)) latest(attributesOf(answer.pc).con); }).catch(() => {});
     load().catch(quiet);

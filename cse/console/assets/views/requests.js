@@ -39,14 +39,15 @@ class Requests {
         el("section", { class: "card", "aria-label": "Requests" }, this.status,
           el("div", { class: "scroll list", tabindex: "0", role: "region", "aria-label": "List of requests" },
             el("table", { class: "log" }, el("caption", { class: "only-read" }, "Requests, newest first"),
-              el("thead", null, el("tr", null, ["Time", "Originator", "Operation", "To", "Code", "ms", "Binding"].map((title, at) =>
+              el("thead", null, el("tr", null, ["Time", "Code", "Operation", "To", "Originator", "ms", "Binding"].map((title, at) =>
                 el("th", { scope: "col", class: at === 5 ? "number" : null }, title)))), this.body))),
         this.panel));
   }
 
   async start() {
     const found = await this.ctx.api("requests");
-    this.records = [...found.records.reverse(), ...this.records].slice(0, KEPT);
+    const all = new Map([...found.records, ...this.records].map(record => [record.number, record]));
+    this.records = [...all.values()].sort((a, b) => b.number - a.number).slice(0, KEPT);
     this.draw(true);
   }
 
@@ -95,7 +96,7 @@ class Requests {
     }
     const more = this.dropped ? `, ${this.dropped} came too fast to be shown` : "";
     this.status.textContent = this.records.length
-      ? `${this.records.length} requests${this.held ? " (held)" : ""}, ${shown.length} shown${more}`
+      ? `${this.records.length === 1 ? "1 request" : `${this.records.length} requests`}${this.held ? " (held)" : ""}, ${shown.length} shown${more}`
       : "Nothing came yet. Requests are recorded while a console is open.";
   }
 
@@ -104,9 +105,9 @@ class Requests {
     const { request, response } = record;
     const open = el("button", { type: "button", class: "quiet time", "aria-label": `${operation(record)} ${request.to} by ${request.fr || "nobody"}: ${response.rsc}` }, clock(record.at));
     return el("tr", { class: "selectable", dataset: { number: record.number }, "aria-selected": String(this.chosen === record.number), on: { click: () => this.choose(record) } },
-      el("td", null, open), el("td", null, request.fr || "–"),
+      el("td", null, open), el("td", null, code(el, record)),
       el("td", null, operation(record), request.ty ? el("span", { class: "muted" }, ` ty ${request.ty}`) : null),
-      el("td", { class: "mono" }, request.to), el("td", null, code(el, record)),
+      el("td", { class: "mono" }, request.to), el("td", null, request.fr || "–"),
       el("td", { class: "number" }, record.milliseconds.toFixed(1)), el("td", null, record.binding));
   }
 
@@ -144,8 +145,10 @@ class Requests {
     const { el, replace } = this.ctx;
     try {
       const found = await this.ctx.api(`explain?number=${record.number}`);
-      replace(place, el("div", { class: `verdict ${found.granted ? "good" : "bad"}` },
-        el("strong", null, `${found.originator || "An unknown originator"} ${found.granted ? "may" : "may not"} ${found.privilege} here, as the rules are now.`),
+      const who = found.originator || "An unknown originator";
+      const verdict = found.granted === null ? "Nothing is decided here." : `${who} ${found.granted ? "may" : "may not"} ${found.privilege} here, as the rules are now.`;
+      replace(place, el("div", { class: `verdict ${found.granted === null ? "" : found.granted ? "good" : "bad"}` },
+        el("strong", null, verdict),
         el("p", { id: "because" }, found.because),
         found.ruledBy ? el("p", { class: "muted small" }, "Decided at ", el("code", null, found.ruledBy)) : null,
         found.rules.length ? el("table", null, el("caption", { class: "only-read" }, "Rules that were looked at"),
@@ -194,7 +197,7 @@ function code(el, record) {
 }
 
 function pretty(el, value, label) {
-  return el("pre", { tabindex: "0", "aria-label": label, role: "region" }, typeof value === "string" ? value : JSON.stringify(value, null, 2));
+  return el("pre", { class: label === "Python" ? "code" : null, tabindex: "0", "aria-label": label, role: "region" }, typeof value === "string" ? value : JSON.stringify(value, null, 2));
 }
 
 export default {

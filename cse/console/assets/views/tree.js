@@ -190,7 +190,7 @@ class Tree {
     const address = `#/tree?to=${encodeURIComponent(node.address)}`;
     if (location.hash !== address) history.replaceState(null, "", address);
     this.shown?.end();
-    this.shown = details(this.panel, this.ctx, node, this.types);
+    this.shown = details(this.panel, this.ctx, node, this.types, () => this.open(node));
     this.watch();
   }
 
