@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -70,6 +71,7 @@ def bench(
     from benchmarks.processes import BenchError
     from benchmarks.subjects import FOREIGN, OURS
 
+    signal.signal(signal.SIGTERM, _terminated)  # so that what was started is ended then too
     try:
         scenarios, studies, demanded = _chosen(only)
         if list_:
@@ -124,6 +126,10 @@ def _list(repeated: list[Scenario], lasting: list[Study]) -> None:
 
     for scenario in [*repeated, *(row for study in lasting for row in study.rows)]:
         print(f"{scenario.name:22} {scenario.title:82} {aim(scenario.target, scenario.unit)}".rstrip())
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise SystemExit(143)
 
 
 def _with_progress(work: Callable[[Progress], Results]) -> Results:
