@@ -13,6 +13,7 @@ from typing import Any
 
 from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.status import Status
+from cse.tracing import Tracing, TracingUnavailable, open_tracing, work
 from mec_adapter import lifecycle
 from mec_adapter.app_instance import AppInstance, InstanceOptions, Wanted
 from mec_adapter.cloud_sync import CloudSync
@@ -69,6 +70,7 @@ class Adapter:
         check(config)
         self._config = config
         self._meter = Mp1Meter()
+        self._tracing: Tracing | None = None
         self._listener = Listener(
             config.listen,
             config.public_url,
@@ -114,6 +116,7 @@ class Adapter:
             AdapterStartError: an address or a file cannot be used.
         """
         await self._listener.start()
+        await self._open_tracing()
         sync = self._config.sync
         try:
             if sync.cloud_url:
@@ -146,9 +149,20 @@ class Adapter:
                 versions=self._config.versions,
                 timeout_s=self._config.timeout_s,
                 asked=self._meter.asked,
+                tracing=self._tracing,
             )
             self._registry = RegistryView(self._mp1, self._own_app, self._own_apps)
         self._run(self._watch_edge(), "edge")
+
+    async def _open_tracing(self) -> None:
+        try:
+            self._tracing = open_tracing(self._config.otlp, "onemec-adapter", {"onemec.cse_id": self._config.cse_id})
+        except TracingUnavailable as error:
+            await self._listener.stop()
+            raise AdapterStartError(str(error)) from error
+        tracing = self._tracing
+        if tracing is not None:
+            self._edge.trace_parent = lambda: tracing.header() or None
 
     async def stop(self) -> None:
         """Withdraw from the platform, stop forwarding, close; bounded to a few seconds."""
@@ -167,6 +181,8 @@ class Adapter:
             await self._cloud.close()
         if self._mp1 is not None:
             await self._mp1.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     async def _leave_platform(self) -> None:
         if self._instance is None or self._instance_task is None:
@@ -239,9 +255,10 @@ class Adapter:
         await asyncio.sleep(1.0)
 
     async def _register_at_edge(self) -> None:
-        await self._edge.register(
-            APP_ID, self._config.ae_name, poa=[f"{self.url}/onem2m/ae"], labels=[_LABEL, "mec:adapter"]
-        )
+        with work(self._tracing, "register at the CSE"):
+            await self._edge.register(
+                APP_ID, self._config.ae_name, poa=[f"{self.url}/onem2m/ae"], labels=[_LABEL, "mec:adapter"]
+            )
         if self._ipe is not None:
             self._ipe.forget()
         with suppress(RequestFailed):
@@ -343,7 +360,16 @@ class Adapter:
         self._instance_task = asyncio.create_task(self._instance.run(), name="mp1")
         if config.mirror:
             self._ipe = Ipe(self._edge, config.ae_name, profile.cse_id)
-            mirror = Mirror(mp1, self._ipe, self._poll, config.poll_s, profile, self._own_apps, self._describe_instance)
+            mirror = Mirror(
+                mp1,
+                self._ipe,
+                self._poll,
+                config.poll_s,
+                profile,
+                self._own_apps,
+                self._describe_instance,
+                self._tracing,
+            )
             self._run(mirror.run(), "mirror")
 
     async def _drain(self, wind: lifecycle.Wind, seconds: float) -> None:

@@ -85,6 +85,7 @@ class AdapterConfig:
         deregister_when_stopping: remove services and registration at the end.
         mapping: see MappingOptions.
         sync: see SyncConfig.
+        otlp: URL of an OpenTelemetry collector (OTLP over HTTP) for traces, "" for none.
     """
 
     cse_url: str = "http://127.0.0.1:8080"
@@ -115,6 +116,7 @@ class AdapterConfig:
     deregister_when_stopping: bool = True
     mapping: MappingOptions = field(default_factory=MappingOptions)
     sync: SyncConfig = field(default_factory=SyncConfig)
+    otlp: str = ""
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -139,6 +141,8 @@ def check(config: AdapterConfig) -> None:
     _check_url("cse_url", config.cse_url, ("http", "https", "coap", "mqtt", "mqtts"))
     if config.mep_url:
         _check_url("mep_url", config.mep_url, ("http", "https"))
+    if config.otlp:
+        _check_url("otlp", config.otlp, ("http", "https"))
     if config.sync.cloud_url:
         _check_url("cloud_url", config.sync.cloud_url, ("http", "https", "coap", "mqtt", "mqtts"))
         if config.sync.page < 1 or config.sync.parallel < 1:

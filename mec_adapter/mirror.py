@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from cse.client import RequestFailed, Unreachable
+from cse.tracing import Tracing, work
 from mec_adapter.ipe import Ipe, apps_of, devices_of, services_of
 from mec_adapter.mapping import app_id_of
 from mec_adapter.mp1 import app_lcm, app_support, service_mgmt
@@ -34,6 +35,7 @@ class Mirror:
         profile: of our CSE, whose services and devices must not come back.
         own_apps: gives the appInstanceIds of our CSE and its AEs.
         instance: what to say of our application instance.
+        tracing: makes a trace of each look at the platform; None makes none.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Mirror:
         profile: CseProfile,
         own_apps: Callable[[], AbstractSet[str]],
         instance: Callable[[], JsonObject],
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._mp1, self._ipe, self._wake, self._poll_s = mp1, ipe, wake, poll_s
         self._cse_id, self._own_platform_id = profile.cse_id, iot_platform_id(profile)
         self._own_apps = own_apps
@@ -56,7 +60,8 @@ class Mirror:
         """Mirror for ever."""
         while True:
             try:
-                await self._once()
+                with work(self._tracing, "mirror the platform"):
+                    await self._once()
                 self._trouble = ""
             except (Mp1Error, RequestFailed, Unreachable) as error:
                 if not self._trouble:

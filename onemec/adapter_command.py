@@ -94,6 +94,7 @@ def adapter(
         bool, option("--keep-registration/--deregister", help="Leave services registered at the end.")
     ] = False,
     token_url: Annotated[str, option(help="OAuth2 token endpoint of the platform.")] = "",
+    otlp: Annotated[str, option(help="Send traces to this OpenTelemetry collector, http://host:4318.")] = "",
     log_level_: Annotated[
         str, option("--log-level", envvar="ONEMEC_ADAPTER_LOG_LEVEL", help="debug, info, warning, error.")
     ] = "info",
@@ -144,6 +145,7 @@ def adapter(
         "deregister_when_stopping": not keep_registration,
         "credentials": _credentials(token_url),
         "sync": SyncConfig(**sync),
+        "otlp": "" if otlp.lower() in _OFF else otlp,
     }
     loaded = AdapterConfig(**whole)
     try:

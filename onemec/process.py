@@ -74,7 +74,9 @@ def set_up_logging(level: str, name: str, layout: str = "text") -> None:
         name: of this process.
         layout: ``text``, or ``json`` for one object a line.
     """
-    set_up(level, name, layout, sys.stderr)
+    from cse.tracing import current_trace_id  # not for --help
+
+    set_up(level, name, layout, sys.stderr, current_trace_id)
     for noisy in ("aiocoap", "coap-server", "coap", "transitions", "amqtt", "aiohttp.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
 

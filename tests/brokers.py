@@ -51,6 +51,7 @@ _PACKAGES = {
     "mosquitto_pub": "mosquitto-clients",
     "mosquitto_sub": "mosquitto-clients",
     "stdbuf": "coreutils",
+    "systemd-analyze": "systemd",
     "postgres": "postgresql",
 }
 

@@ -3,7 +3,6 @@
 import configparser
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typer.main import get_command
 
 from onemec.cli import app
 from onemec.service_manager import notify, watchdog_s
+from tests.brokers import require_tool
 
 UNIT = Path(__file__).resolve().parent.parent / "deploy/systemd/onemec-cse.service"
 
@@ -30,9 +30,7 @@ def manager(path: Path) -> Iterator[socket.socket]:
 
 
 def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
-    tool = shutil.which("systemd-analyze")
-    if tool is None:
-        pytest.skip("systemd-analyze is not installed")
+    tool = require_tool("systemd-analyze")
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
     done = subprocess.run([tool, "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
+from cse.tracing import Tracing
 from mec_adapter.mp1 import app_support, iots, service_mgmt
 from mec_adapter.mp1.app_support import AppInfo
 from mec_adapter.mp1.errors import Mp1Error, Mp1Problem, Mp1Unreachable, problem
@@ -25,6 +26,8 @@ _MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _MERGE_PATCH = "application/merge-patch+json"
 
 
+#: status, reason, headers and body of an answer
+_Exchanged = tuple[int, str, Mapping[str, str], bytes]
 #: told of each request: method, path, HTTP status (0: no answer), seconds until then
 Asked = Callable[[str, str, int, float], None]
 
@@ -54,6 +57,7 @@ class Mp1Client:
         timeout_s: for one request in all.
         clock: monotonic seconds.
         asked: told of each request.
+        tracing: makes a span of each request; None makes none.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class Mp1Client:
         timeout_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
         asked: Asked = _nobody,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._asked, self._clock = asked, clock
         self.root_url = root_url.rstrip("/")
         self._versions = dict(versions or {})
@@ -327,7 +333,17 @@ class Mp1Client:
 
     async def _exchange(
         self, method: str, url: str, data: bytes | None, headers: dict[str, str], query: list[tuple[str, str]]
-    ) -> tuple[int, str, Mapping[str, str], bytes]:
+    ) -> _Exchanged:
+        if self._tracing is None:
+            return await self._ask(method, url, data, headers, query)
+        with self._tracing.call(f"Mp1 {method}", headers, **{"url.path": urlsplit(url).path}) as span:
+            answer = await self._ask(method, url, data, headers, query)
+            span.set_attribute("http.response.status_code", answer[0])
+            return answer
+
+    async def _ask(
+        self, method: str, url: str, data: bytes | None, headers: dict[str, str], query: list[tuple[str, str]]
+    ) -> _Exchanged:
         began_s, status = self._clock(), 0
         try:
             async with self._session.request(
