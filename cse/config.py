@@ -97,6 +97,8 @@ class CseConfig(BaseSettings):
     request_expiration_s: float = Field(300.0, gt=0, description="life time of <request> resources")
     request_timeout_s: float = Field(10.0, gt=0, description="how long another entity may take to answer")
     registration_check_s: float = Field(10.0, gt=0, description="how often the registration is looked after")
+    max_subscriptions: int = Field(1000, gt=0, description="most subscriptions of one originator (no administrator)")
+    max_subscriptions_per_resource: int = Field(100, gt=0, description="most subscriptions to one resource")
     max_body_bytes: int = Field(1 << 16, ge=1024, le=1 << 20, description="largest request body")
     console_peers: _Texts = Field(
         (),
@@ -292,6 +294,8 @@ class CseConfig(BaseSettings):
             default_expiration_s=min(self.default_expiration_s, self.max_expiration_s),
             request_expiration_s=self.request_expiration_s,
             request_timeout_s=self.request_timeout_s,
+            max_subscriptions=self.max_subscriptions,
+            max_subscriptions_per_resource=self.max_subscriptions_per_resource,
             lenient=self.profile == "lenient",
             registrar=self.registrar_id if self.registrar else "",
             in_cse_id=self.id if self.type is CseType.IN else "",

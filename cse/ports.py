@@ -78,6 +78,8 @@ class Settings:
         request_expiration_s: life time of ``<request>`` resources, in seconds.
         request_timeout_s: how long another entity may take to answer, in seconds.
         max_results: most resources in one answer (discovery, rcn 4, 5, 6, 8).
+        max_subscriptions: most subscriptions of one originator; those with full access may have any number.
+        max_subscriptions_per_resource: most subscriptions to one resource.
         lenient: dialect tolerance is on (docs: dialects); refuses less, never grants more.
         registrar: CSE-ID of the registrar CSE, or "".
         in_cse_id: CSE-ID of the IN-CSE when known (``ici``), or "".
@@ -99,6 +101,8 @@ class Settings:
     request_expiration_s: float = 300.0
     request_timeout_s: float = 10.0
     max_results: int = 1000
+    max_subscriptions: int = 1000
+    max_subscriptions_per_resource: int = 100
     lenient: bool = True
     registrar: str = ""
     in_cse_id: str = ""
@@ -277,8 +281,8 @@ class Store(Protocol):
 
 #: attributes whose values the store indexes (``Store.referring``)
 INDEXED_ATTRIBUTES = ("lbl", "acpi", "mid", "csi", "lnk", "nl", "aei", "ni", "dcse")
-#: the same for ``Resource.internal``: the resource that an action watches
-INDEXED_INTERNAL = ("subject",)
+#: the same for ``Resource.internal``: the resource that an action watches, who made a subscription
+INDEXED_INTERNAL = ("subject", "subscriber")
 
 
 class Engine(Store, Protocol):

@@ -79,6 +79,10 @@ def cse(
     expiration_check: Annotated[str | None, typer.Option(help="How often expired resources are removed.")] = None,
     request_expiration: Annotated[str | None, typer.Option(help="Life time of <request> resources.")] = None,
     request_timeout: Annotated[str | None, typer.Option(help="How long another entity may take to answer.")] = None,
+    max_subscriptions: Annotated[
+        int | None, typer.Option(help="Subscriptions of one originator (administrators: any number).")
+    ] = None,
+    max_subscriptions_per_resource: Annotated[int | None, typer.Option(help="Subscriptions to one resource.")] = None,
     max_body: Annotated[int | None, typer.Option(help="Largest request body in bytes.")] = None,
     profile: Annotated[
         str | None, typer.Option(help="strict: by the book; lenient: clients of older releases too.")
@@ -149,6 +153,8 @@ def cse(
         "expiration_check_s": expiration_check,
         "request_expiration_s": request_expiration,
         "request_timeout_s": request_timeout,
+        "max_subscriptions": max_subscriptions,
+        "max_subscriptions_per_resource": max_subscriptions_per_resource,
         "max_body_bytes": max_body,
         "profile": profile,
         "admin": tuple(admin) if admin else None,

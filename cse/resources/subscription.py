@@ -10,7 +10,7 @@ from cse.onem2m.primitives import Operation, Response
 from cse.ports import Resource, Send
 from cse.resources import notifying, pending_notifications, target_removal
 from cse.resources.declare import Context, Hooks, VirtualChild, declare
-from cse.resources.subscription_checks import check, complete, same_entity, verify_targets
+from cse.resources.subscription_checks import check, check_room, complete, same_entity, verify_targets
 
 _SCHEDULE = 18
 _CHILD_CREATED = 3
@@ -22,6 +22,7 @@ class SubscriptionHooks(Hooks):
     def check_create(self, ctx: Context, parent: Resource, attributes: dict[str, Any]) -> None:
         """Refuse criteria that can never match or that contradict each other; fill in defaults."""
         check(ctx, parent, attributes)
+        check_room(ctx, parent, ctx.originator)
         complete(attributes)
 
     def verify_create(
@@ -36,7 +37,11 @@ class SubscriptionHooks(Hooks):
         return str(attributes.pop("ri", "") or ctx.env.new_id())
 
     def creating(self, ctx: Context, parent: Resource, resource: Resource) -> None:
-        """Statistics begin with the subscription."""
+        """Others may have subscribed while targets were asked; statistics begin with the subscription."""
+        creator = resource.internal.get("creator", "")
+        check_room(ctx, parent, creator)
+        if creator:
+            resource.internal["subscriber"] = creator
         if resource.attributes.get("nse"):
             resource.attributes["nsi"] = notifying.statistics(resource.attributes["nu"])
 

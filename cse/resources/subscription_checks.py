@@ -80,6 +80,27 @@ def check(ctx: Context, parent: Resource, attributes: dict[str, Any], before: Re
         _check_blocking(ctx, parent, attributes, before)
 
 
+def check_room(ctx: Context, parent: Resource, creator: str) -> None:
+    """Refuse a subscription beyond what one resource and one originator may have (trust.md R12).
+
+    Raises:
+        SubscriptionCreatorHasNoPrivilege: one must be deleted first.
+    """
+    settings = ctx.settings
+    if len(ctx.store.children(parent.ri, _SUBSCRIPTION)) >= settings.max_subscriptions_per_resource:
+        raise SubscriptionCreatorHasNoPrivilege(
+            f"{parent.path!r} has {settings.max_subscriptions_per_resource} subscriptions, and there may be no more: "
+            "DELETE one, or subscribe to its parent"
+        )
+    if not creator or creator in settings.admin or creator == settings.cse_id:
+        return
+    if len(ctx.store.referring("subscriber", creator)) >= settings.max_subscriptions:
+        raise SubscriptionCreatorHasNoPrivilege(
+            f"originator {creator!r} has {settings.max_subscriptions} subscriptions, and may have no more: DELETE "
+            "those that are of no use any more"
+        )
+
+
 def complete(attributes: dict[str, Any]) -> None:
     """Fill in the defaults of a checked subscription, or of the attributes of an UPDATE that have one."""
     if "nu" in attributes:

@@ -234,7 +234,8 @@ async def run(seen: Seen, patience_s: float) -> tuple[list[float], int]:
     """One storm; how long creations took, and how many bytes the process grew by."""
     process = psutil.Process()
     async with targets(seen) as urls:
-        cse = Cse(load_config({"http": "off", "coap": "127.0.0.1:0", "insecure_dev": True, "admin": "CAdmin"}))
+        settings = {"http": "off", "coap": "127.0.0.1:0", "insecure_dev": True, "admin": "CAdmin"}
+        cse = Cse(load_config({**settings, "max_subscriptions_per_resource": GOOD + BAD}))
         await cse.start()
         try:
             gc.collect()
