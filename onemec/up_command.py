@@ -215,6 +215,7 @@ class _Up:
                 return 0
             await observer.start(max(1.0, config.devices / _LOOKS_PER_DEVICE))
             self._say(f"everything is up after {time.monotonic() - self._started_at:.1f} s")
+            self._say(f"  console {config.url('edge')}/console/")
             return await self._show_or_check(config, supervisor, observer, stop)
         except PartFailed as error:
             self._keep = True

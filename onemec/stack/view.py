@@ -142,7 +142,7 @@ class View:
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for left, right in zip(addresses[::2], addresses[1::2], strict=True):
             table.add_row(f" {left[0]}", left[1], *right)
-        ending = f" Ctrl-C stops everything; logs in {config.folder / 'logs'}"
+        ending = f" console {config.url('edge')}/console/; Ctrl-C stops everything; logs in {config.folder / 'logs'}"
         return Group(
             Text("─" * width, style="dim"), table, Text(ending, style="dim", no_wrap=True, overflow="ellipsis")
         )
