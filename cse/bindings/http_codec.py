@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -160,6 +161,7 @@ def readable_request_id(headers: Headers) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)  # clients ask for the same few again and again
 def _decode_path(path: bytes, root_path: str) -> str:
     """The ``to`` of a path (TS-0009 clause 6.2.3, table 6.2.3-1)."""
     if b"%" in path:

@@ -75,8 +75,14 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         yield from _establish(ctx, resource)
     if ctx.unsettled:
         yield from announcements.settle(ctx)
-    resource = ctx.store.get(resource.ri) or resource
-    return Response(Status.CREATED, content=for_created(ctx, resource, rcn, sent))
+    return Response(Status.CREATED, content=for_created(ctx, _as_it_is(ctx, resource), rcn, sent))
+
+
+def _as_it_is(ctx: RequestContext, resource: Resource) -> Resource:
+    """What follows a creation may have changed the resource, but no instance that is not announced."""
+    if ctx.registry[resource.ty].is_instance and "at" not in resource.attributes:
+        return resource
+    return ctx.store.get(resource.ri) or resource
 
 
 def _table(resource_type: ResourceType, root: str, sent: Mapping[str, Any]) -> AttributeTable:

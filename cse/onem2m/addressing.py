@@ -15,6 +15,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*://", re.IGNORECASE | re.ASCII)
 #: longest identifier accepted, in characters (trust.md C)
 MAX_ID_LENGTH = 512
 MAX_NAME_LENGTH = 128
+#: identifiers remembered as taken apart: devices say the same few again and again
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Address:
         return f"{self.sp_id}{path}#{self.attribute}" if self.attribute else self.sp_id + path
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_address(to: str) -> Address:
     """Take a ``to`` apart: CSE-relative, SP-relative or absolute, with an optional ``#attribute``.
 
@@ -81,6 +84,7 @@ def is_url(target: str) -> bool:
     return _SCHEME.match(target) is not None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def is_entity_id(text: str) -> bool:
     """Whether ``text`` is an AE-ID stem, or an SP-relative or absolute AE-ID or CSE-ID."""
     if not text or len(text) > MAX_ID_LENGTH:

@@ -18,6 +18,7 @@ from cse.storage.indexes import Expiry, Node, Ordered, ValueIndex, values_of
 
 #: how to undo one step: a function and its arguments
 Undo = tuple[Callable[..., object], tuple[Any, ...]]
+_INDEXED = frozenset(INDEXED_ATTRIBUTES)
 
 
 def _node_expiry(node: Node) -> str | None:
@@ -321,7 +322,9 @@ class Tree(ABC):
     def _set_state(self, node: Node, new: Resource) -> None:
         was, node.resource = node.resource, new
         old, attributes = was.attributes, new.attributes
-        _reindex(self._of_attributes, old, attributes, node)
+        # Most changes are counters of a resource that no index knows.
+        if not (_INDEXED.isdisjoint(old) and _INDEXED.isdisjoint(attributes)):
+            _reindex(self._of_attributes, old, attributes, node)
         if was.internal is not new.internal:
             _reindex(self._of_internal, was.internal, new.internal, node)
         before, after = old.get("et"), attributes.get("et")
