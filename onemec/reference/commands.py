@@ -144,9 +144,9 @@ def settings_page(root: Any) -> str:
         root: the command ``onemec``.
     """
     about = (
-        "An option wins over the variable, the variable over the TOML file (`--config`, a table for each part), the file "
-        "over the default. Times are seconds, or texts such as `500ms`, `30s`, `5min`, `2h`, `7d`. `onemec config show` "
-        "prints what is in force and where it came from."
+        "An option wins over the variable, the variable over the TOML file (`--config`, a table for each part), the "
+        "file over the default. Times are seconds, or texts such as `500ms`, `30s`, `5min`, `2h`, `7d`. "
+        "`onemec config show` prints what is in force and where it came from."
     )
     parts = [_cse_settings(), *(_part_settings(root, part) for part in PARTS if part != "cse")]
     return page("Settings", about, parts)

@@ -23,8 +23,9 @@ def types_page(registry: Any) -> str:
     own = [kind for kind in kinds if kind["ty"] < _ANNOUNCED]
     common = _common(own)
     about = (
-        "Names in requests are the short ones. *create* and *update* say whether an attribute may be there: M must, O may, "
-        "NP must not. *announce* says whether it goes into announced copies: MA always, OA when `aa` names it, NA never. "
+        "Names in requests are the short ones. *create* and *update* say whether an attribute may be there: M must, "
+        "O may, NP must not. *announce* says whether it goes into announced copies: MA always, OA when `aa` names it, "
+        "NA never. "
         "`onemec types container` prints the same."
     )
     index = table(("ty", "type", "root", "parents"), map(_line, own))
@@ -107,8 +108,8 @@ def capabilities_page(registry: Any) -> str:
         "## MEC platform: left out\n\n" + _mec(can["mec"]["unsupported"]),
     ]
     about = (
-        "`docs/capabilities.json` says the same to programs, with every attribute; [conformance](../conformance.md) lists "
-        "the behaviours and the tests that prove them."
+        "`docs/capabilities.json` says the same to programs, with every attribute; [conformance](../conformance.md) "
+        "lists the behaviours and the tests that prove them."
     )
     return page("What it can do, and what not", about, parts)
 
