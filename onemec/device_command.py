@@ -62,6 +62,9 @@ def add(
     ae_id: Annotated[str, typer.Option(help="Its AE-ID; default: C and the name.")] = "",
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything.")] = False,
     cse: Annotated[str, typer.Option(help="It is a CSE with this CSE-ID and sends for those below it.")] = "",
+    console: Annotated[
+        str, typer.Option(help="Its role in the console: viewer (what it is without), or operator.")
+    ] = "",
     credentials: _File = _DEFAULT,
     url: _Url = "http://127.0.0.1:8080",
     cse_id: _CseId = "/id-in",
@@ -70,14 +73,19 @@ def add(
     coaps: _Coaps = "coaps://127.0.0.1:5684",
     as_json: _Json = False,
 ) -> None:
-    """Make a credential: a token for HTTP, WebSocket and MQTT, a key for CoAPS. The token is shown this once."""
+    """Make a credential: a token for HTTP, WebSocket and MQTT, a key for CoAPS. The token is shown this once.
+
+    Examples: onemec device add lamp1; onemec device add ops --admin; onemec device add edge --cse /id-edge
+    """
     from cse.credentials import ADMIN, CSE, DEVICE, CredentialsError, new_credential
 
     if cse and (admin or ae_id):
         fail("--cse is for a CSE: leave --admin and --ae-id out", USAGE)
+    if console and (cse or admin):
+        fail("--console is for people who are no administrators: leave --admin and --cse out", USAGE)
     try:
         role = CSE if cse else ADMIN if admin else DEVICE
-        made, token = new_credential(name, cse or ae_id or f"C{name}", role)
+        made, token = new_credential(name, cse or ae_id or f"C{name}", role, console)
         _file(credentials).add(made)
     except CredentialsError as error:
         fail(str(error))
@@ -86,7 +94,10 @@ def add(
 
 @app.command("list")
 def list_devices(credentials: _File = _DEFAULT, as_json: _Json = False) -> None:
-    """All credentials, without their secrets."""
+    """All credentials, without their secrets.
+
+    Example: onemec device list
+    """
     known = _read(credentials)
     if as_json:
         print(json.dumps([{"name": c.name, "id": c.entity, "role": c.role} for c in known]))
@@ -111,7 +122,10 @@ def rotate(
     coaps: _Coaps = "coaps://127.0.0.1:5684",
     as_json: _Json = False,
 ) -> None:
-    """New secrets for a credential; the old ones are worth nothing any more."""
+    """New secrets for a credential; the old ones are worth nothing any more.
+
+    Example: onemec device rotate lamp1
+    """
     from cse.credentials import CredentialsError
 
     try:
@@ -125,7 +139,10 @@ def rotate(
 def remove(
     name: Annotated[str, typer.Argument(help="As in the list.")], credentials: _File = _DEFAULT, as_json: _Json = False
 ) -> None:
-    """Take a credential away; its resources stay."""
+    """Take a credential away; its resources stay.
+
+    Example: onemec device remove lamp1
+    """
     from cse.credentials import CredentialsError
 
     try:
@@ -144,7 +161,10 @@ def mosquitto(
     credentials: _File = _DEFAULT,
     as_json: _Json = False,
 ) -> None:
-    """Write the files that make Mosquitto bind topics to users; again after each change, then reload it (SIGHUP)."""
+    """Write the files that make Mosquitto bind topics to users; again after each change, then reload it (SIGHUP).
+
+    Example: onemec device mosquitto /etc/mosquitto/onemec
+    """
     from cse.credentials import mosquitto_files, write_private
 
     known = _read(credentials)
