@@ -5,7 +5,8 @@ folder BACK: that is the disk. Words written to the file ``MOUNT/.control`` do h
 
 - ``cut SEED``: the power goes. Some of the unsynced pages, chosen by the seed, had reached the disk already; the rest
   is gone, and nothing works any more until the next mount.
-- ``eio``: from now on nothing more reaches the disk: writes and fsync fail. ``well`` ends that.
+- ``eio``: from now on nothing more reaches the disk: writes and fsync fail. ``eio write`` and ``eio fsync`` have one of
+  them fail. As on Linux, what a failed fsync could not write counts as written from then on. ``well`` ends that.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class CutFileSystem(mfusepy.Operations):
         self._back = back
         self._files: dict[str, _File] = {}
         self._broken = ""
+        #: what fails while it is broken by ``eio``
+        self._failing: tuple[str, ...] = ()
 
     # --- harm ---------------------------------------------------------------------------------------------------
 
@@ -81,9 +84,10 @@ class CutFileSystem(mfusepy.Operations):
             for file in self._files.values():
                 file.persist({page for page in sorted(file.unsynced) if chance.random() < 0.5})
         self._broken = "" if words[0] == "well" else words[0]
+        self._failing = tuple(words[1:]) or ("write", "fsync")
 
-    def _check(self, *, changing: bool = False) -> None:
-        if self._broken == "cut" or (self._broken and changing):
+    def _check(self, changing: str = "") -> None:
+        if self._broken == "cut" or (self._broken and changing in self._failing):
             raise mfusepy.FuseOSError(errno.EIO)
 
     # --- files --------------------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ class CutFileSystem(mfusepy.Operations):
         return [".", "..", *os.listdir(self._back)]
 
     def create(self, path: str, mode: int, fi: Any = None) -> int:
-        self._check(changing=True)
+        self._check("write")
         self._path(path).touch(mode)
         return 0
 
@@ -133,18 +137,22 @@ class CutFileSystem(mfusepy.Operations):
         if path == CONTROL:
             self._order(data.decode().split())
         else:
-            self._check(changing=True)
+            self._check("write")
             self._file(path).write(data, offset)
         return len(data)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> int:
         if path != CONTROL:
-            self._check(changing=True)
+            self._check("write")
             self._file(path).resize(length)
         return 0
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
-        self._check(changing=True)
+        try:
+            self._check("fsync")
+        except mfusepy.FuseOSError:
+            self._file(path).unsynced = set()
+            raise
         self._file(path).sync()
         return 0
 
@@ -152,17 +160,17 @@ class CutFileSystem(mfusepy.Operations):
         return 0
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
-        self._check(changing=True)
+        self._check("fsync")
         return 0
 
     def unlink(self, path: str) -> int:
-        self._check(changing=True)
+        self._check("write")
         self._files.pop(path, None)
         self._path(path).unlink()
         return 0
 
     def rename(self, old: str, new: str) -> int:
-        self._check(changing=True)
+        self._check("write")
         self._path(old).rename(self._path(new))
         self._files.pop(new, None)
         if old in self._files:
@@ -171,7 +179,7 @@ class CutFileSystem(mfusepy.Operations):
         return 0
 
     def chmod(self, path: str, mode: int) -> int:
-        self._check(changing=True)
+        self._check("write")
         self._path(path).chmod(mode)
         return 0
 

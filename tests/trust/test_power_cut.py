@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from tests.trust.test_kill import Load, Victim, audit, create
+from tests.trust.test_kill import HEADERS, Load, Victim, audit, create
 
 CUTS = int(os.environ.get("ONEMEC_CUTS", "12"))
 #: cuts of the control, which must lose something
@@ -166,20 +167,58 @@ async def test_control_a_cse_that_does_not_sync_is_caught(tmp_path: Path) -> Non
     pytest.fail(f"{CONTROL_CUTS} power cuts of a CSE that does not sync lost nothing: the test sees nothing")
 
 
-async def test_a_disk_that_fails_makes_writes_fail_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+async def attempt(victim: Victim, name: str) -> tuple[int, str]:
+    """Response status code of a CREATE of a container, and what it says of an error."""
+    headers = {**HEADERS, "Content-Type": "application/json;ty=3", "X-M2M-RI": name}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{victim.url}/cse-in/load", json={"m2m:cnt": {"rn": name}}) as answer,
+    ):
+        return int(answer.headers["X-M2M-RSC"]), (await answer.json()).get("m2m:dbg", "")
+
+
+async def accepted_again(victim: Victim) -> float:
+    """Seconds until a write is accepted."""
+    started = time.monotonic()
+    for number in range(1000):
+        if (await attempt(victim, f"again{number}"))[0] == 2001:
+            return time.monotonic() - started
+        assert time.monotonic() - started < 30, "nothing is accepted although the disk is well"
+        await asyncio.sleep(0.1)
+    raise AssertionError("nothing is accepted although the disk is well")
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "write fsync"])
+async def test_a_disk_that_fails_makes_writes_fail_and_keeps_what_was_acknowledged(
+    failing: str, tmp_path: Path
+) -> None:
     with running(tmp_path) as victim:
         await create(victim, "cse-in", 2, BODY)
         await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": "round0"}})
         load = Load(victim, "cse-in/load/round0", 1)
         driving = asyncio.create_task(load.run())
         await load.enough.wait()
-        await asyncio.to_thread(victim.disk.order, "eio")
+        await asyncio.to_thread(victim.disk.order, f"eio {failing}")
         await driving  # every client gets a refusal, none a success that is not on disk
+        status, debug = await attempt(victim, "refused")
+        assert status == 5000
+        assert debug.startswith("storage: "), debug
         assert await audit(victim, load) == [], "reads go on while the disk refuses writes"
-        victim.kill()
+        await asyncio.to_thread(victim.disk.order, "well")
+        healed_s = await accepted_again(victim)
+        after = Load(victim, "cse-in/load/after", 2)
+        await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": "after"}})
+        driving = asyncio.create_task(after.run())
+        await after.enough.wait()
         await asyncio.to_thread(victim.disk.order, "cut 1")
+        victim.kill()
+        await driving
         victim.disk.unplug()
         victim.disk.plug_in()
         victim.start()
         assert await audit(victim, load) == []
-        await create(victim, "cse-in/load", 3, {"m2m:cnt": {"rn": "after"}})
+        assert await audit(victim, after) == []
+        print(
+            f"{failing} failed after {load.acknowledged} writes, taken again after {healed_s:.1f} s, then "
+            f"{after.acknowledged} writes and a power cut: 0 lost"
+        )
