@@ -31,7 +31,7 @@ Examples:
 
   onemec bench --peer acme --peer acme-tinydb     installed from PyPI into ~/.cache/onemec/peers, interleaved
 
-  onemec bench --json bench.json --csv bench.csv
+  onemec bench --json bench.json --csv bench.csv --plot bench.svg --markdown docs/performance.md
 """
 
 
@@ -65,9 +65,19 @@ def bench(
     ] = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")] = None,
     csv_: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file.")] = None,
+    plot_: Annotated[Path | None, typer.Option("--plot", help="Draw the results into this .svg or .png file.")] = None,
+    markdown_: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the table with targets here: docs/performance.md.")
+    ] = None,
 ) -> None:
     """Measure a CSE: requests per second, response times, processor time and memory, against targets."""
-    from benchmarks import peers, report, session  # uvloop and the codecs take a while to import, --help should not
+    from benchmarks import (
+        markdown,
+        peers,
+        plot,
+        report,
+        session,
+    )  # uvloop and the codecs take a while to import, --help should not
     from benchmarks.processes import BenchError
     from benchmarks.subjects import FOREIGN, OURS
 
@@ -77,6 +87,10 @@ def bench(
         if list_:
             _list(scenarios, studies)
             return
+        for wanted in (json_, csv_, plot_, markdown_):
+            _writable(wanted)
+        if plot_ is not None:
+            plot.check(plot_)
         wish = _wish(scenarios, studies, demanded, quick, repetitions, seconds_, warm_up, scale, directory)
         if peer:
             wish = replace(wish, peers=peers.chosen(peer, peer_dir or peers.DEFAULT_DIRECTORY))
@@ -90,9 +104,11 @@ def bench(
     from rich.console import Console
 
     report.as_table(results, Console(width=None if sys.stdout.isatty() else 200, highlight=False))
-    for path, text in ((json_, report.as_json), (csv_, report.as_csv)):
+    for path, text in ((json_, report.as_json), (csv_, report.as_csv), (markdown_, markdown.write)):
         if path is not None:
             path.write_text(text(results))
+    if plot_ is not None:
+        plot.draw(results, plot_)
     if any(row.wrong for row in results.rows if row.subject in (OURS, FOREIGN)):
         fail("answers were wrong or notifications lost, see above: they are not in the rates", 3)
 
@@ -126,6 +142,14 @@ def _list(repeated: list[Scenario], lasting: list[Study]) -> None:
 
     for scenario in [*repeated, *(row for study in lasting for row in study.rows)]:
         print(f"{scenario.name:22} {scenario.title:82} {aim(scenario.target, scenario.unit)}".rstrip())
+
+
+def _writable(path: Path | None) -> None:
+    """A run of an hour should not end with a folder that is not there."""
+    from benchmarks.processes import BenchError
+
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise BenchError(f"{path} cannot be written: its folder is not there, or it is a folder itself")
 
 
 def _terminated(*_: object) -> NoReturn:
