@@ -36,6 +36,8 @@ def deliveries(
     """Show what a CSE sent: each attempt with its target, result and reason.
 
     Results: delivered, failed (tried again), refused, given up, kept (pendingNotification), dropped, superseded.
+
+    Examples: onemec deliveries --target 127.0.0.1:9000; onemec deliveries --dead; onemec deliveries --follow --json
     """
     if follow and dead:
         raise typer.BadParameter("--dead shows what is there: use it without --follow")

@@ -44,10 +44,29 @@ app = typer.Typer(help="Run simulated devices, or list the kinds there are.", no
 
 
 @app.command("list")
-def list_kinds() -> None:
-    """List the kinds of devices: name, the binding it uses unless told otherwise, what it is."""
+def list_kinds(as_json: Annotated[bool, option("--json", help="Print JSON.")] = False) -> None:
+    """List the kinds of devices: name, the binding it uses unless told otherwise, what it is.
+
+    Example: onemec devices list --json
+    """
     from devices.registry import kinds
 
+    if as_json:
+        tell(
+            json.dumps(
+                [
+                    {
+                        "name": kind.name.replace("_", "-"),
+                        "binding": kind.binding,
+                        "description": kind.description,
+                        "exposed": kind.expose,
+                    }
+                    for kind in kinds().values()
+                ],
+                indent=2,
+            )
+        )
+        return
     for kind in kinds().values():
         exposed = "  (MEC application instance)" if kind.expose else ""
         tell(f"{kind.name.replace('_', '-'):12} {kind.binding:5} {kind.description}{exposed}")

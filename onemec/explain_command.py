@@ -27,7 +27,8 @@ def explain(
 ) -> None:
     """Say why somebody may or may not do something. Exit code 0: granted, 4: denied.
 
-    Example: onemec explain CViewer UPDATE cse-edge/lamp
+    Examples: onemec explain CViewer UPDATE cse-edge/lamp;
+    onemec acp explain CViewer CREATE -/lamp --child container
     """
     query: dict[str, Any] = {"originator": originator, "operation": operation, "to": to, "address": address}
     if child is not None:

@@ -13,7 +13,10 @@ from onemec.process import fail
 def reference(
     folder: Annotated[Path, typer.Argument(help="Where the pages go, e.g. docs/reference.")],
 ) -> None:
-    """Write the reference: types, settings, command line, capabilities."""
+    """Write the reference: types, settings, command line, capabilities.
+
+    Example: onemec reference docs/reference
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in reference_pages().items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from onemec.completion import complete_address, complete_type
 from onemec.process import fail, tell
 from onemec.settings import USAGE
 
@@ -33,6 +34,13 @@ class ResourceCommand(TyperCommand):
         """Parse the words of the command line (typer calls it; ``ctx`` is click's context)."""
         return super().parse_args(ctx, [_ADDRESS + word if word.startswith("-/") else word for word in args])
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """What the shell offers for a word that begins like an option (typer calls it)."""
+        if not incomplete.startswith("-/"):
+            return super().shell_complete(ctx, incomplete)
+        parameter = next(parameter for parameter in self.params if parameter.name in ("to", "root"))
+        return list(parameter.shell_complete(ctx, incomplete))
+
 
 def address(text: str) -> str:
     """An address as it was typed (a parser of typer's)."""
@@ -52,6 +60,7 @@ To = Annotated[
         help="Address: cse-in/lamp, -/lamp (where - is the CSEBase), /id-in/-/lamp, a resource-ID.",
         parser=address,
         metavar="ADDRESS",
+        autocompletion=complete_address,
     ),
 ]
 URL, CSE_ID, ADMIN = "http://127.0.0.1:8080", "/id-in", "CAdmin"
@@ -103,7 +112,10 @@ def post(
         typer.Argument(help="Content of a new instance (JSON or text; - reads lines), or name=value with --type."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--type", "-t", help="Create this type: a name or number; see 'onemec types'.")
+        str | None,
+        typer.Option(
+            "--type", "-t", help="Create this type: a name or number; see 'onemec types'.", autocompletion=complete_type
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", "-n", help="Its resourceName.")] = None,
     cse: Cse = URL,
@@ -165,6 +177,7 @@ def delete(
     cse: Cse = URL,
     cse_id: CseId = CSE_ID,
     originator: Originator = ADMIN,
+    json: Json = False,
 ) -> None:
     """Delete a resource and everything below it.
 
@@ -175,13 +188,20 @@ def delete(
 
     async def work(client: Client) -> None:
         await client.delete(to)
+        if json:
+            print(_as_json({"deleted": to}))
 
     run_at(At(cse, cse_id, originator), work)
 
 
 def discover(
-    root: Annotated[str, typer.Argument(help="Where to search.", parser=address, metavar="ADDRESS")] = "-",
-    types: Annotated[list[str] | None, typer.Option("--type", "-t", help="Only this type; repeat for more.")] = None,
+    root: Annotated[
+        str, typer.Argument(help="Where to search.", parser=address, metavar="ADDRESS", autocompletion=complete_address)
+    ] = "-",
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", "-t", help="Only this type; repeat for more.", autocompletion=complete_type),
+    ] = None,
     labels: Annotated[list[str] | None, typer.Option("--label", "-l", help="Only with this label.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many.", min=1)] = None,
     cse: Cse = URL,

@@ -48,7 +48,10 @@ def types(
         bool, typer.Option("--capabilities", help="Print docs/capabilities.json: everything, and what is unsupported.")
     ] = False,
 ) -> None:
-    """Print type, parents, children, virtual children and attributes of the resource types."""
+    """Print type, parents, children, virtual children and attributes of the resource types.
+
+    Examples: onemec types; onemec types container --json
+    """
     from cse.resources.registry import load_registry
 
     registry = load_registry()
