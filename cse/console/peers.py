@@ -7,7 +7,6 @@ and answers are bounded in size and in time.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,13 +31,11 @@ class Word:
         state: ``up``, ``down``, or ``off`` when there is none.
         trouble: why it is down, "" when it is not.
         said: its answers by path.
-        milliseconds: how long it took.
     """
 
     state: str = "off"
     trouble: str = ""
     said: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    milliseconds: float = 0.0
 
 
 class Peers:
@@ -72,13 +69,12 @@ class Peers:
         if not base:
             return Word()
         said: dict[str, Mapping[str, Any]] = {}
-        begin_s = time.perf_counter()
         try:
             for path in PATHS[name]:
                 said[path] = await self._get(f"{base}{path}", read=name not in _ONLY_THERE)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return Word("down", _reason(error), said)
-        return Word("up", "", said, round((time.perf_counter() - begin_s) * 1000, 1))
+        return Word("up", "", said)
 
     async def _get(self, url: str, *, read: bool) -> Mapping[str, Any]:
         """The object at an address, {} when it has no such page.

@@ -1,7 +1,7 @@
 """The CSE and its neighbours as one document: the map, the MEC registry, the cloud sync, moves of AEs (ADR 0028).
 
-Looked at while somebody watches, told as the event ``stack`` and as ``GET /console/api/stack``. Who is no administrator
-is told of the AEs, containers and moves that he may see in the resource tree.
+Looked at while somebody watches; told whole as ``GET /console/api/stack``, and what changed as the event ``stack``. Who
+is no administrator is told of the AEs, containers and moves that he may see in the resource tree.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _SAMPLES = 1800
 #: subscriptions that are looked at, and told of one AE
 _SUBSCRIPTIONS, _SUBSCRIPTIONS_OF_ONE = 5000, 60
 _LABELS, _TEXT = 12, 200
+#: parts of the document that say nothing by themselves
+_ALWAYS_NEW = frozenset({"number", "at"})
 _SYNC_FIGURES = ("pending", "oldest_pending_s", "forwarded", "outbox_bytes", "dropped", "refused")
 #: lists of the registry, and the members of their objects
 _PLATFORM_LISTS: Mapping[str, tuple[str, ...]] = {
@@ -82,11 +84,15 @@ class Stack:
 
     async def _watch(self) -> None:
         try:
+            told: Mapping[str, Any] = {}
             while True:
                 shown = await self._look()
-                self._live.publish("stack", shown, lambda person: person.role is Role.ADMIN)
-                # What one may see depends on who one is: others ask.
-                self._live.publish("stack", {"ask": True}, lambda person: person.role is not Role.ADMIN)
+                news = {name: part for name, part in shown.items() if told.get(name) != part}
+                self._live.publish("stack", news, lambda person: person.role is Role.ADMIN)
+                if news.keys() - _ALWAYS_NEW:
+                    # What one may see depends on who one is: others ask.
+                    self._live.publish("stack", {"ask": True}, lambda person: person.role is not Role.ADMIN)
+                told = shown
                 await asyncio.sleep(self._every_s)
         finally:
             await self._peers.close()
@@ -131,6 +137,7 @@ class Stack:
                 "services": _objects(status.get("services"), ("name", "id", "state")),
             },
             "exposed": _objects(status.get("exposed"), ("ae", "app_instance_id", "phase", "state", "trouble")),
+            "mp1Sent": _number(adapter.said.get("/platform", {}).get("changesSent")),
             "platform": _platform(adapter.said.get("/platform", {})),
             "sync": _sync(status.get("sync")),
             "cloud": {**_word(cloud, self._peers.address("cloud")), "id": self._house.config.registrar_id},
@@ -206,7 +213,7 @@ def narrowed(shown: Mapping[str, Any], sees: Callable[[str], bool]) -> dict[str,
 
 
 def _word(word: Word, address: str) -> dict[str, Any]:
-    return {"state": word.state, "trouble": word.trouble, "address": address, "milliseconds": word.milliseconds}
+    return {"state": word.state, "trouble": word.trouble, "address": address}
 
 
 def _sync(told: Any) -> dict[str, Any]:
@@ -231,7 +238,7 @@ def _platform(told: Mapping[str, Any]) -> dict[str, Any]:
     if not told:
         return {}
     found: dict[str, Any] = {name: str(told.get(name, "")) for name in ("apiRoot", "trouble")}
-    found |= {name: _number(told.get(name)) for name in ("serviceCount", "appCount", "changesSent")}
+    found |= {name: _number(told.get(name)) for name in ("serviceCount", "appCount")}
     for name, members in _PLATFORM_LISTS.items():
         if isinstance(told.get(name), list):
             found[name] = _objects(told[name], members)

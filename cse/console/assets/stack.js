@@ -20,34 +20,41 @@ export function follow(ctx, take) {
   let asking = false;
   let last = null;
   let history = [];
+  let news = {};
   style(ctx.el);
   const ask = async () => {
     if (asking) return;
     asking = true;
+    news = {};
     try {
       const shown = await ctx.api("stack");
       history = shown.history || [];
-      last = shown;
-      if (!ended) take(shown, history, "");
+      // What was told meanwhile may be newer than the answer.
+      last = news.number > shown.number ? { ...shown, ...news } : shown;
+      if (!ended) take(last, history, "");
     } catch (error) {
       if (!ended) take(last, history, error.message);
     } finally { asking = false; }
   };
   const told = event => {
     if (event.detail.ask) { ask(); return; }
-    last = event.detail;
-    const sync = last.sync || {};
+    Object.assign(news, event.detail);
+    if (!last) return;
+    last = { ...last, ...event.detail };
+    const { sync } = last;
     if (sync.cloud) history = [...history.slice(1 - SAMPLES), [last.at, sync.pending, sync.oldest_pending_s, sync.forwarded, sync.cloud]];
     take(last, history, "");
   };
   const connected = event => { if (event.detail === "live") ask(); };
   ctx.live.addEventListener("stack", told);
   ctx.live.addEventListener("state", connected);
+  ctx.live.addEventListener("dropped", ask);
   ask();
   return () => {
     ended = true;
     ctx.live.removeEventListener("stack", told);
     ctx.live.removeEventListener("state", connected);
+    ctx.live.removeEventListener("dropped", ask);
   };
 }
 

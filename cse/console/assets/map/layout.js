@@ -81,6 +81,7 @@ function columns(model) {
   const inner = Math.max(y, right_y, top + cse_h + 40, top + middle_h + 120) - top;
   boxes.set("cse", { x: B.x, y: top + (inner - GAP - cse_h) / 2, w: B.w, h: cse_h });
   const cse = boxes.get("cse");
+  for (const group of model.groups) boxes.get(group.id).y += Math.max(0, (inner - (y - top)) / 2);
   if (model.adapter) {
     const beside = boxes.get("platform");
     const wanted = beside ? Math.min(beside.y + 10, cse.y + cse.h / 2 - 46) : cse.y + cse.h / 2 - 46;

@@ -17,7 +17,7 @@ const seconds_now = () => performance.now() / 1000;
 
 /** Everything of a model that changes the picture itself and not only its figures. */
 function signature(model, narrow, dark) {
-  const still = { ...model, cloud: model.cloud && { ...model.cloud, milliseconds: 0, sync: model.cloud.sync && model.cloud.sync.cloud }, adapter: model.adapter && { ...model.adapter, milliseconds: 0, mirrored: 0 }, platform: model.platform && { ...model.platform, changesSent: 0 } };
+  const still = { ...model, cloud: model.cloud && { ...model.cloud, sync: model.cloud.sync && model.cloud.sync.cloud } };
   return JSON.stringify([still, narrow, dark]);
 }
 
@@ -77,7 +77,7 @@ class MapView {
     if (!stack) return;
     this.stack = stack;
     if (stack.sync.cloud) seen.total("forwarded", stack.sync.forwarded, stack.at);
-    if (stack.platform.changesSent !== undefined) seen.total("mp1", stack.platform.changesSent, stack.at);
+    seen.total("mp1", stack.mp1Sent, stack.at);
     this.tell(stack);
     this.draw();
     if (this.opened) this.details();
