@@ -19,7 +19,7 @@ from cse.config import CseConfig
 from cse.storage.sqlite import SqliteStore
 from mec_adapter.handover import Handover, edge_of, journal_of
 from tests.console.conftest import OpenView, RunningCse, check_accessible, check_fits, picture, running_cse
-from tests.mec.adapter_fixtures import ADMIN, ChaosProxy, cse_settings, free_port, running_adapter
+from tests.mec.adapter_fixtures import ADMIN, ChaosProxy, cse_settings, free_port, running_adapter, until
 from tests.mec.adapter_fixtures import running_cse as running_cse_here
 from tests.mec.conftest import running as running_mep
 
@@ -333,3 +333,6 @@ def test_a_single_cse_is_shown_alone(open_view: OpenView) -> None:
         page.goto(f"{alone.url}/console/#/mec")
         expect(page.locator("main")).to_contain_text("--console-peer adapter=")
         page.close()
+        console = alone.cse.console
+        assert console is not None
+        alone.wait(until(lambda: not console.live.count))
