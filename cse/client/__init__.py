@@ -17,7 +17,16 @@ from cse.client.blocking import BlockingClient, BlockingSubscription
 from cse.client.client import Client
 from cse.client.errors import RequestFailed, Unreachable
 from cse.client.notifications import Notification, Subscription
-from cse.client.transports import CoapTransport, HttpTransport, MqttTransport, Transport, open_transport
+from cse.client.polling import PollingTransport
+from cse.client.transports import (
+    CoapTransport,
+    HttpTransport,
+    MqttTransport,
+    Transport,
+    WebSocketTransport,
+    open_transport,
+)
+from cse.client.watching import watch
 
 __all__ = [
     "BlockingClient",
@@ -27,9 +36,12 @@ __all__ = [
     "HttpTransport",
     "MqttTransport",
     "Notification",
+    "PollingTransport",
     "RequestFailed",
     "Subscription",
     "Transport",
     "Unreachable",
+    "WebSocketTransport",
     "open_transport",
+    "watch",
 ]

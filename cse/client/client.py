@@ -11,9 +11,10 @@ from typing import Any, Self
 
 from cse.client.errors import RequestFailed, Unreachable
 from cse.client.notifications import Subscription
+from cse.client.polling import PollingTransport
 from cse.client.requester import Requester, named
 from cse.client.roots import AE, SUBSCRIPTION
-from cse.client.transports import Transport, open_transport
+from cse.client.transports import CoapTransport, HttpTransport, Transport, open_transport
 from cse.onem2m.status import Status
 
 #: a client that ends gives the deletion of its subscriptions this long
@@ -21,6 +22,8 @@ _GOODBYE_S = 2.0
 #: after the deletion of a subscription the CSE's word about it is waited for this long
 _FAREWELL_S = 0.1
 _UNNAMED = ("", "C", "S")
+#: ``listen`` of a client that opens no port
+POLL = "poll"
 
 
 class Client(Requester):
@@ -37,7 +40,8 @@ class Client(Requester):
         originator: AE-ID or CSE-ID to send as; "", "C" and "S" let ``register`` ask for one.
         release: release version indicator (rvi); "1" sends none.
         timeout_s: how long an answer may take.
-        listen: host and port for notifications over HTTP and CoAP; port 0 takes a free one.
+        listen: host and port for notifications over HTTP and CoAP; port 0 takes a free one. ``poll`` opens no port: an
+            AE fetches its notifications from a polling channel, which works behind NAT and firewalls.
         public_url: how the CSE reaches that listener (over MQTT: the broker) when it is not at the address it has here.
         serialisation: ``json`` or ``cbor``.
         queue_size: notifications of one subscription that may wait to be taken.
@@ -60,11 +64,7 @@ class Client(Requester):
         queue_size: int = 1000,
     ) -> None:
         self._owns_transport = isinstance(cse, str)
-        transport = (
-            open_transport(cse, cse_id=cse_id, listen=listen, public_url=public_url, serialisation=serialisation)
-            if isinstance(cse, str)
-            else cse
-        )
+        transport = cse if not isinstance(cse, str) else _opened(cse, cse_id, listen, public_url, serialisation)
         super().__init__(transport, originator, release, timeout_s)
         self._queue_size = queue_size
         self._subscriptions: set[Subscription] = set()
@@ -189,8 +189,8 @@ class Client(Requester):
     ) -> Subscription:
         """Subscribe to a resource; the notifications come to this client, each event once.
 
-        Over HTTP and CoAP a server is started for them; its address must be reachable for the CSE. Over MQTT they
-        come over the connection that is open already.
+        Over HTTP and CoAP a server is started for them, whose address must be reachable for the CSE, unless the client
+        polls (``listen="poll"``). Over MQTT and WebSocket they come over the connection that is open already.
 
         Args:
             to: the resource.
@@ -267,3 +267,11 @@ class Client(Requester):
                         await subscription.deleted.wait()
         finally:
             self._transport.router.forget(subscription)
+
+
+def _opened(url: str, cse_id: str, listen: str, public_url: str, serialisation: str) -> Transport:
+    """The transport for a URL, which polls where it would have to listen and may not."""
+    if listen != POLL:
+        return open_transport(url, cse_id=cse_id, listen=listen, public_url=public_url, serialisation=serialisation)
+    inner = open_transport(url, cse_id=cse_id, serialisation=serialisation)
+    return PollingTransport(inner) if isinstance(inner, HttpTransport | CoapTransport) else inner
