@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -25,8 +26,11 @@ from aiohttp import web
 
 from tests.brokers import free_port, stop_process
 from tests.postgres import PostgresServer
+from tests.trust.tally import Tally, batches
 
 HEADERS = {"X-M2M-Origin": "Cload", "X-M2M-RVI": "3"}
+#: who is killed how often; ONEMEC_WORKER_KILLS=100 is the long run, the last line has the audit
+KILLS = list(zip(itertools.cycle(["leading", "following"]), batches("ONEMEC_WORKER_KILLS", 4, 2), strict=False))
 #: patience with a loaded machine, in seconds
 LIMIT_S = 40.0
 
@@ -87,6 +91,14 @@ class Workers:
         pid = self.one(doing)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+
+@pytest.fixture(scope="module")
+def tally() -> Iterator[Tally]:
+    """What the kills came to."""
+    counted = Tally("kills of one of two workers")
+    yield counted
+    print(counted.summary())
 
 
 @asynccontextmanager
@@ -371,15 +383,18 @@ class Load:
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("doing", ["leading", "following"])
-async def test_kill_9_of_one_worker_loses_and_doubles_nothing(postgres_url: str, doing: str) -> None:
+@pytest.mark.parametrize(("doing", "kills"), KILLS)
+async def test_kill_9_of_one_worker_loses_and_doubles_nothing(
+    postgres_url: str, doing: str, kills: int, tally: Tally
+) -> None:
     async with workers(postgres_url) as cse, session() as http, listening() as (target, told):
         container = await set_up(http, cse.url)
         sub = {"m2m:sub": {"rn": "s", "nu": [target], "enc": {"net": [3]}, "nct": 1}}
         await must(2001, http, "POST", container, 23, sub)
         load = Load(http, container)
         driving = asyncio.create_task(load.run())
-        for _ in range(2):
+        slowest_s = 0.0
+        for _ in range(kills):
             before = len(load.acknowledged)
             await until(lambda before=before: len(load.acknowledged) > before + 100, "no progress")  # type: ignore[misc]
             gone = cse.kill(doing)
@@ -389,12 +404,13 @@ async def test_kill_9_of_one_worker_loses_and_doubles_nothing(postgres_url: str,
             took_s = asyncio.get_running_loop().time() - killed_s
             await until(lambda gone=gone: gone not in cse.doing and len(cse.doing) == 2, "not replaced")  # type: ignore[misc]
             assert sorted(cse.doing.values()) == ["following", "leading"]
-            print(f"{doing} killed, taken over after {took_s:.1f} s")
+            slowest_s = max(slowest_s, took_s)
         load.ended = True
         await driving
         await load.audit()
         await until(lambda: load.acknowledged <= set(contents(told)), "notifications are missing")
         assert set(contents(told).values()) == {1}, "notified twice"
+        tally.add(kills, len(load.acknowledged), (), slowest_s, 0)
 
 
 @pytest.mark.kill
