@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 from xml.etree import ElementTree
 
 import pytest
@@ -16,6 +18,7 @@ from playwright.sync_api import Page, expect
 from cse.app import Cse
 from cse.client import Client
 from cse.config import CseConfig
+from cse.credentials import CredentialFile, new_credential
 from cse.storage.sqlite import SqliteStore
 from mec_adapter.handover import Handover, edge_of, journal_of
 from tests.console.conftest import OpenView, RunningCse, check_accessible, check_fits, picture, running_cse
@@ -179,6 +182,9 @@ def test_an_ae_appears_and_when_it_goes_silent_it_becomes_inactive(town: Town, o
         "aria-label", re.compile("HTTP, 1 ACTIVE")
     )
     expect(page.locator(".map-part[aria-label='Application instance of gw, ACTIVE']")).to_have_count(1)
+    page.get_by_text("The map as tables").click()
+    link = page.get_by_role("region", name="Connections").get_by_role("row").filter(has_text="gateway http")
+    expect(link).to_contain_text(re.compile(r"[1-9]\d*(\.\d)?/s"))
     picture(page, "map-active")
 
     town.silence("gw")
@@ -322,6 +328,39 @@ def test_views_are_accessible_and_fit_a_telephone(town: Town, open_view: OpenVie
         picture(page, f"{view}-360-dark")
 
 
+def test_a_viewer_sees_his_own_ae_and_no_other(open_view: OpenView, tmp_path: Path) -> None:
+    file, tokens = tmp_path / "credentials.json", {}
+    for name in ("mine", "other"):
+        credential, tokens[name] = new_credential(name, f"C{name}", "device")
+        CredentialFile(file).add(credential)
+    with running_cse(insecure_dev=False, admin=(), credentials=str(file)) as running:
+        for name, token in tokens.items():
+            register(running.url, name, token)
+        page = open_view(running.url, "map", token=tokens["mine"]).page
+        expect(page.locator('.map-part[data-id="ae:cse-in/mine"]')).to_have_count(1)
+        page.get_by_text("The map as tables").click()
+        expect(page.get_by_role("region", name="AEs")).to_contain_text("mine")
+        expect(page.locator("main")).not_to_contain_text("other")
+        leave(page, running)
+
+
+def register(url: str, name: str, token: str) -> None:
+    """Register an AE over HTTP with its token."""
+    headers = {"Authorization": f"Bearer {token}", "X-M2M-Origin": f"C{name}", "X-M2M-RI": name, "X-M2M-RVI": "3"}
+    headers["Content-Type"] = "application/json;ty=2"
+    body = json.dumps({"m2m:ae": {"rn": name, "api": f"Norg.{name}", "rr": False, "srv": ["3"]}}).encode()
+    with urlopen(Request(f"{url}/cse-in", body, headers), timeout=15) as answer:
+        assert answer.status == 201
+
+
+def leave(page: Page, running: RunningCse) -> None:
+    """Close a page and wait until its stream of events has ended."""
+    page.close()
+    console = running.cse.console
+    assert console is not None
+    running.wait(until(lambda: not console.live.count))
+
+
 def test_a_single_cse_is_shown_alone(open_view: OpenView) -> None:
     with running_cse() as alone:
         alone.create("cse-in", 2, "m2m:ae", {"rn": "one", "api": "Norg.example.one", "rr": False, "srv": ["3"]}, "Cone")
@@ -332,7 +371,4 @@ def test_a_single_cse_is_shown_alone(open_view: OpenView) -> None:
         expect(page.locator('.map-part[data-id="platform"]')).to_have_count(0)
         page.goto(f"{alone.url}/console/#/mec")
         expect(page.locator("main")).to_contain_text("--console-peer adapter=")
-        page.close()
-        console = alone.cse.console
-        assert console is not None
-        alone.wait(until(lambda: not console.live.count))
+        leave(page, alone)

@@ -1,6 +1,6 @@
 // Draws the map as SVG. Everything is said with presentation attributes, so that the same picture can be saved.
 import { outline, perSecond, seconds, toneOf } from "../stack.js";
-import { HEAD, ROW, namedInstances, padY, perLine } from "./layout.js";
+import { HEAD, ROW, SHAPES, namedInstances, padY, perLine } from "./layout.js";
 import { FONT, WORDS } from "./palette.js";
 
 const GRID = 16;
@@ -148,8 +148,11 @@ export class Picture {
 
   _shapes(box, y, members) {
     const per = perLine(box.w);
-    members.forEach((one, place) => this._mark(this._boxes, box.x + 14 + (place % per) * GRID, y + Math.floor(place / per) * GRID, one.state, 0.72));
-    return y + Math.ceil(members.length / per) * GRID;
+    members.slice(0, SHAPES).forEach((one, place) => this._mark(this._boxes, box.x + 14 + (place % per) * GRID, y + Math.floor(place / per) * GRID, one.state, 0.72));
+    const below = y + Math.ceil(Math.min(members.length, SHAPES) / per) * GRID;
+    if (members.length <= SHAPES) return below;
+    this._text(this._boxes, box.x + 15, below + 11, `and ${members.length - SHAPES} more`, { fill: this.c.muted, size: 11.5 });
+    return below + 18;
   }
 
   _group(group) {

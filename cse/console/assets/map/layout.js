@@ -8,11 +8,19 @@ const GRID = 16;
 /** How many shapes go into a line of a box. */
 export const perLine = width => Math.max(1, Math.floor((width - 32) / GRID));
 
+/** Shapes that a box has at most; how many more there are is said. */
+export const SHAPES = 168;
+
+/** The height of the shapes of some members. */
+function gridHeight(count, width) {
+  return Math.ceil(Math.min(count, SHAPES) / perLine(width)) * GRID + (count > SHAPES ? 18 : 0);
+}
+
 const inactive = members => members.filter(one => one.state === "INACTIVE");
 
 function groupHeight(group, width) {
   if (group.listed) return HEAD + group.members.length * ROW + 8;
-  return HEAD + Math.ceil(group.members.length / perLine(width)) * GRID + 8 + Math.min(3, inactive(group.members).length) * ROW;
+  return HEAD + gridHeight(group.members.length, width) + 8 + Math.min(3, inactive(group.members).length) * ROW;
 }
 
 /** The instances that the box of the platform names, and whether the others are shapes only. */
@@ -25,7 +33,7 @@ export function namedInstances(platform) {
 function platformHeight(platform, width) {
   if (!platform.known) return HEAD + 30;
   const { named, shapes } = namedInstances(platform);
-  const grid = shapes.length ? Math.ceil(shapes.length / perLine(width)) * GRID + 6 : 0;
+  const grid = shapes.length ? gridHeight(shapes.length, width) + 6 : 0;
   return HEAD + 22 + Math.min(6, platform.lines.length) * ROW + 26 + grid + named.length * ROW + 8;
 }
 
@@ -93,8 +101,8 @@ function columns(model) {
     app_y += 64 + GAP;
   }
   const height = Math.max(top + inner, app_y) + 52;
-  const heads = [[A, "Devices and AEs"], [B, `${model.cse.type === "IN" ? "Cloud" : "Edge"} CSE`]];
-  if (model.adapter || model.apps.length) heads.push([C, model.adapter ? "Adapter and applications" : "Applications"]);
+  const heads = [[A, model.hidden > 0 ? `Devices and AEs, ${model.hidden} more` : "Devices and AEs"], [B, `${model.cse.type === "IN" ? "Cloud" : "Edge"} CSE`]];
+  if (model.adapter || model.apps.length) heads.push([C, `${model.adapter ? "Adapter and applications" : "Applications"}${model.moreApps ? `, ${model.moreApps} more` : ""}`]);
   if (model.cloud || model.platform || model.remotes.length) heads.push([D, "Cloud and MEC"]);
   const paths = new Map();
   for (const edge of model.edges) paths.set(edge.id, curve(...ends(edge, boxes, model)));
