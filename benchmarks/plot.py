@@ -85,6 +85,7 @@ def _bars(axes: Axes, groups: dict[str, list[Row]], names: Sequence[str], label:
         axes.axvline(1.0, color=_TARGET_COLOUR, linewidth=2)
     else:
         axes.set_xscale("log")
+        axes.set_xlim(left=1)
     for number, name in enumerate(names):
         axes.barh(0, 0, color=_COLOURS[number % len(_COLOURS)], label=name)
     axes.plot([], [], color=_TARGET_COLOUR, linewidth=2, label="target")

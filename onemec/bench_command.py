@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -81,7 +82,6 @@ def bench(
     from benchmarks.processes import BenchError
     from benchmarks.subjects import FOREIGN, OURS
 
-    signal.signal(signal.SIGTERM, _terminated)  # so that what was started is ended then too
     try:
         scenarios, studies, demanded = _chosen(only)
         if list_:
@@ -162,7 +162,9 @@ def _with_progress(work: Callable[[Progress], Results]) -> Results:
     from rich.progress import Progress as Bar
 
     columns = (BarColumn(30), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    previous = signal.signal(signal.SIGTERM, _terminated)  # so that what was started is ended then too
+    with ExitStack() as stack, Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        stack.callback(signal.signal, signal.SIGTERM, previous)
         task = bar.add_task("", total=None)
         return work(lambda done, total, what: bar.update(task, completed=done, total=total, description=what))
 
