@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -28,9 +29,9 @@ from cse.bindings.dialects import Dialects
 from cse.bindings.http import BindError as HttpBindError
 from cse.bindings.http import HttpServer
 from cse.bindings.http_browser import CrossOrigin
-from cse.bindings.http_client import HttpSender
 from cse.bindings.http_connections import HttpLimits
 from cse.bindings.http_watch import SCHEME, Watches
+from cse.bindings.late_sender import LateSender
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_connection import LinkState
 from cse.bindings.mqtt_limits import MqttLimits
@@ -214,7 +215,7 @@ class Cse:
 
     async def _open_bindings(self) -> None:
         config, lenient = self.config, self.config.profile == "lenient"
-        http_sender = HttpSender(tls=self.security.client_tls(), guard=self.guard)
+        http_sender = LateSender(partial(_http_sender, self.security.client_tls(), self.guard))
         coap_sender = CoapSender(guard=self.guard)
         self._senders.update({"http": http_sender, "https": http_sender, "coap": coap_sender, "coaps": coap_sender})
         self._ws = self._websocket()
@@ -622,6 +623,12 @@ class Cse:
         self._working.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("the task %s ended with a fault", task.get_name(), exc_info=task.exception())
+
+
+def _http_sender(tls: ssl.SSLContext | None, guard: OutboundGuard) -> Sender:
+    from cse.bindings.http_client import HttpSender
+
+    return HttpSender(tls=tls, guard=guard)
 
 
 def _reachable(url: str) -> str:

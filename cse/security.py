@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cse.bindings.dtls import DtlsSecrets
+from cse.bindings.dtls_secrets import DtlsSecrets
 from cse.config import CseConfig, split_address
 from cse.credentials import Credentials, CredentialsError, entity_of_certificate, entity_of_names
 from cse.onem2m.addressing import is_loopback, shorten

@@ -8,6 +8,7 @@ import logging
 import socket
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cse.bindings.coap_blockwise import LARGEST_BLOCK_BYTES, BlockLimits, Blockwise, has_blocks, overloaded
 from cse.bindings.coap_client import CoapSender
@@ -15,12 +16,15 @@ from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, en
 from cse.bindings.coap_echo import EchoGate, EchoLimits
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
 from cse.bindings.coap_message import Message
-from cse.bindings.dtls import DtlsEndpoint, DtlsError, DtlsSecrets
+from cse.bindings.dtls_secrets import DtlsError, DtlsSecrets
 from cse.bindings.primitive_codec import Note, silent
 from cse.bindings.under_way import UnderWay
 from cse.onem2m.errors import CseError, InternalServerError, Overloaded
 from cse.onem2m.primitives import Operation, Response
 from cse.ports import Begin, Serve
+
+if TYPE_CHECKING:
+    from cse.bindings.dtls import DtlsEndpoint
 
 __all__ = ["BindError", "CoapLimits", "CoapSender", "CoapServer"]
 
@@ -99,6 +103,8 @@ class CoapServer:
         self._loop = asyncio.get_running_loop()
         protocol: asyncio.DatagramProtocol = ExchangeEndpoint(self._on_request, self._limits.exchanges)
         if self._dtls is not None:
+            from cse.bindings.dtls import DtlsEndpoint
+
             try:
                 protocol = self._secured = DtlsEndpoint(protocol, self._dtls)
             except DtlsError as error:

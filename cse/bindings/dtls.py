@@ -12,13 +12,14 @@ import hmac
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
+
+from cse.bindings.dtls_secrets import DtlsError, DtlsSecrets
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +39,6 @@ _CIPHERS = (
 )
 
 
-class DtlsError(Exception):
-    """DTLS cannot be set up. The message says in one line what to mend."""
-
-
 @dataclass(frozen=True, slots=True)
 class DtlsLimits:
     """What DTLS peers may cost.
@@ -59,25 +56,6 @@ class DtlsLimits:
     handshake_s: float = 15.0
     idle_s: float = 600.0
     datagram_bytes: int = 1200
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsSecrets:
-    """What a DTLS server proves itself with and what it asks for.
-
-    Attributes:
-        key_of: the pre-shared key of an identity, None when it has none.
-        cert: PEM file of the own certificate chain, "" for pre-shared keys only.
-        key: PEM file of its private key, "" when it is in ``cert``.
-        ca: PEM file of the authority of clients' certificates, "" for none.
-        entity_of_names: the entity that URIs and common names of a certificate stand for, "" for none.
-    """
-
-    key_of: Callable[[str], bytes | None]
-    cert: str = ""
-    key: str = ""
-    ca: str = ""
-    entity_of_names: Callable[[list[str], list[str]], str] = lambda _uris, _names: ""
 
 
 class _Session:

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any, cast
 
 from cse.bindings.http_browser import CrossOrigin
-from cse.bindings.http_client import HttpSender
 from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
 from cse.bindings.http_connections import (
     CREDENTIAL,
@@ -33,7 +32,7 @@ from cse.onem2m.errors import CseError, InternalServerError, Overloaded, Request
 from cse.onem2m.primitives import Request, Response
 from cse.ports import Begin, Cancellable, Serve
 
-__all__ = ["BindError", "HttpLimits", "HttpSender", "HttpServer", "listen"]
+__all__ = ["BindError", "HttpLimits", "HttpServer", "listen"]
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 2048

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
 from cse.bindings.http_codec import decode_response, encode_request
 from cse.bindings.http_url import split_url
-from cse.bindings.outbound import Guard, GuardedResolver, Refused
+from cse.bindings.outbound import Guard, Refused
 from cse.onem2m.errors import BadRequest, CseError
 from cse.onem2m.primitives import Response
 from cse.onem2m.status import Status
@@ -93,7 +95,7 @@ class HttpSender:
                     limit=self._connections,
                     limit_per_host=self._connections_per_host,
                     ssl=self._tls if self._tls is not None else True,
-                    resolver=None if self._guard is None else GuardedResolver(self._guard),
+                    resolver=None if self._guard is None else _GuardedResolver(self._guard),
                     socket_factory=None if self._guard is None else self._guard.socket,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -102,6 +104,32 @@ class HttpSender:
                 skip_auto_headers=("Content-Type", "Accept-Encoding"),
             )
         return self._session
+
+
+class _GuardedResolver(AbstractResolver):
+    """aiohttp's view of a guard: names become addresses that may be connected to."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The allowed addresses of a name."""
+        return [
+            ResolveResult(
+                hostname=host,
+                host=text,
+                port=port,
+                family=socket.AF_INET6 if ":" in text else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for text in await self._guard.addresses(host, port)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
 
 
 async def _read(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:

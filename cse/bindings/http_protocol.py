@@ -10,22 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import urllib.parse
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from cse.bindings.http_asgi import FlowControl, scope_of
 from cse.bindings.http_codec import encode_error, readable_request_id
-from cse.bindings.http_connections import CREDENTIAL, ConnectionGuard
+from cse.bindings.http_connections import ConnectionGuard
 from cse.bindings.http_message import Header, HttpMessage, Reply, response_bytes
 from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.errors import BadRequest, RequestTimeout
 from cse.ports import Cancellable
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _LINGER_S = 2.0
 _IDLE, _HEAD, _BODY, _UPGRADED = range(4)
@@ -382,28 +383,14 @@ class HttpConnection(asyncio.Protocol):
 
     def _converse(self, message: HttpMessage) -> None:
         """Have a request answered by the application as an ASGI application."""
-        path = message.path.decode("latin-1")
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": message.version,
-            "server": self.transport.get_extra_info("sockname")[:2],
-            "client": message.peer,
-            "scheme": "http" if self.transport.get_extra_info("ssl_object") is None else "https",
-            "root_path": "",
-            "method": message.method,
-            "path": urllib.parse.unquote(path) if "%" in path else path,
-            "raw_path": message.path,
-            "query_string": message.query,
-            "headers": message.headers,
-            "state": {},
-        }
-        if message.credential:
-            scope[CREDENTIAL] = message.credential
+        # Loaded when somebody asks for a page: a CSE that is asked for oneM2M only does without uvicorn's 3 MB.
+        from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+        scope = scope_of(message, self.transport)
         cycle = self._cycle = RequestResponseCycle(
             scope=cast(Any, scope),
             transport=self.transport,
-            flow=self._flow,
+            flow=cast(Any, self._flow),
             logger=_log,
             access_logger=_log,
             access_log=False,
@@ -416,7 +403,7 @@ class HttpConnection(asyncio.Protocol):
         cycle.body += message.body
         cycle.more_body = False
         cycle.message_event.set()
-        task = self._loop.create_task(cycle.run_asgi(cast(Any, self._application)), name=f"http {path}")
+        task = self._loop.create_task(cycle.run_asgi(cast(Any, self._application)), name=f"http {scope['path']}")
         self._work = task
         task.add_done_callback(self._conversation_over)
 

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from cse.bindings.outbound_rules import WORDS, Rules
 from cse.ports import Unreachable
 
@@ -187,32 +185,6 @@ class OutboundGuard:
             elif address == listening or address.is_unspecified:
                 return True
         return False
-
-
-class GuardedResolver(AbstractResolver):
-    """aiohttp's view of a guard: names become addresses that may be connected to."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The allowed addresses of a name."""
-        return [
-            ResolveResult(
-                hostname=host,
-                host=text,
-                port=port,
-                family=socket.AF_INET6 if ":" in text else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for text in await self._guard.addresses(host, port)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
 
 
 async def pinned(guard: Guard | None, host: str, port: int) -> str:

@@ -19,7 +19,8 @@ from cse.bindings.coap import CoapLimits, CoapServer
 from cse.bindings.coap_blockwise import BlockLimits
 from cse.bindings.coap_client import CoapSender
 from cse.bindings.http import BindError as HttpBindError
-from cse.bindings.http import HttpLimits, HttpSender, HttpServer
+from cse.bindings.http import HttpLimits, HttpServer
+from cse.bindings.http_client import HttpSender
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_codec import Topic, parse_url, to_topic_level
 from cse.bindings.mqtt_limits import MqttLimits

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import orjson
+
+if TYPE_CHECKING:
+    import aiohttp
 
 #: what each neighbour is asked for, by path; None: any answer says that it is there
 PATHS: Mapping[str, tuple[str, ...]] = {"adapter": ("/status", "/platform"), "cloud": ("/health",)}
@@ -69,6 +71,9 @@ class Peers:
         if not base:
             return Word()
         said: dict[str, Mapping[str, Any]] = {}
+        await asyncio.to_thread(_load)  # most CSEs have nobody who looks, and need no HTTP client for it
+        import aiohttp
+
         try:
             for path in PATHS[name]:
                 said[path] = await self._get(f"{base}{path}", read=name not in _ONLY_THERE)
@@ -85,6 +90,8 @@ class Peers:
             TimeoutError: no answer in time.
             ValueError: the answer is too large, or no object.
         """
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_S),
@@ -107,7 +114,13 @@ class Peers:
         return value
 
 
+def _load() -> None:
+    import aiohttp  # noqa: F401 - what is asked for is its loading
+
+
 def _reason(error: Exception) -> str:
+    import aiohttp
+
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection ({error.os_error.strerror or error.os_error})"
     if isinstance(error, TimeoutError):

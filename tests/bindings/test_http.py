@@ -14,7 +14,8 @@ import cbor2
 import orjson
 import pytest
 
-from cse.bindings.http import BindError, HttpLimits, HttpSender, HttpServer
+from cse.bindings.http import BindError, HttpLimits, HttpServer
+from cse.bindings.http_client import HttpSender
 from cse.bindings.http_message import response_bytes
 from cse.onem2m.errors import NotFound
 from cse.onem2m.primitives import Operation, Request, Response

@@ -9,7 +9,8 @@ import cbor2
 import orjson
 import pytest
 
-from cse.bindings.http import HttpSender, HttpServer
+from cse.bindings.http import HttpServer
+from cse.bindings.http_client import HttpSender
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from cse.ports import Send, Unreachable
