@@ -197,12 +197,12 @@ async def test_who_proves_who_it_is_is_served(secure: Secure, binding: str) -> N
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_topic_of_somebody_else_reaches_nobody(secure: Secure) -> None:
-    before = sum(secure.cse.requests.values())
+    before = sum(secure.cse.requests.counts().values())
     for level in ("Cother", "Cops", "id-mn", "id-in"):
         request = json.dumps({"op": 2, "to": "cse-in/other", "rqi": "r", "rvi": "3"})
         rsc, text = await rr(secure, secure.token("lamp1"), level, request, wait_s=1)
         assert (rsc, text) == (NO_ANSWER, "")
-    assert sum(secure.cse.requests.values()) == before
+    assert sum(secure.cse.requests.counts().values()) == before
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -239,7 +239,7 @@ async def test_the_cse_never_sends_to_where_it_listens() -> None:
             assert await subscribe(cse, number, f"{url}/cse-in") is not Status.CREATED, scheme
             host = url.replace("127.0.0.1", "127.1")
             assert await subscribe(cse, 100 + number, f"{host}/cse-in") is not Status.CREATED, scheme
-        assert not cse.requests.get(("http", "NOTIFY", 0, 2000))
+        assert not cse.requests.counts().get(("http", 5, 0, 2000))
     finally:
         await cse.stop()
 
