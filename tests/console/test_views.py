@@ -21,6 +21,12 @@ def _resources(house: RunningCse) -> None:
         house.create("cse-in/room", 3, "m2m:cnt", {"rn": name})
         for value in values:
             house.create(f"cse-in/room/{name}", 4, "m2m:cin", {"con": str(value)})
+    series = house.create("cse-in/room", 29, "m2m:ts", {"rn": "power"})
+    for second in range(4):
+        house.create(
+            "cse-in/room/power", 30, "m2m:tsi", {"dgt": f"20261123T06000{second}", "con": str(230 + second % 3)}
+        )
+    assert series["ty"] == 29
     subscription = {"rn": "sub", "nu": ["http://127.0.0.1:1/nobody"], "enc": {"net": [3]}, "nct": 1}
     house.ask(1, "cse-in/room", "CAdmin", ty=23, pc={"m2m:sub": subscription})
 
@@ -32,7 +38,8 @@ def _settled(page: Page, view: str, house: RunningCse) -> None:
         expect(page.locator("#newest")).to_be_visible()
         page.get_by_text("Values as a table").click()
     elif view == "charts":
-        expect(page.locator(".chart path.line")).to_have_count(2)
+        page.get_by_label("The last").select_option("everything")
+        expect(page.locator(".chart path.line")).to_have_count(3)
     elif view == "requests":
         assert house.ask(2, "cse-in/nothing", "CAdmin")["rsc"] == 4004
         page.locator("tr.selectable").first.get_by_role("button").click()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cse.app import Cse
 from cse.client import Client
 from cse.config import CseConfig
+from cse.credentials import Credentials
 from onemec.cli import app
 from tests.brokers import require_tool
 
@@ -40,6 +41,17 @@ def test_secrets_are_shown_once_and_kept_from_others(tmp_path: Path) -> None:
     assert fresh["psk"] != made["psk"]
     assert device(path, "remove", "lamp1") == {"removed": "lamp1", "id": "Clamp1"}
     assert device(path, "list") == []
+
+
+def test_a_role_in_the_console_is_kept_with_the_credential(tmp_path: Path) -> None:
+    path = tmp_path / "devices.json"
+    device(path, "add", "anna", "--console", "operator")
+    device(path, "rotate", "anna")
+    known = Credentials(path)
+    assert known.console_role("Canna") == "operator"
+    assert known.console_role("Cnobody") == ""
+    assert "viewer or operator" in device(path, "add", "bob", "--console", "king", code=1)
+    assert "--console" in device(path, "add", "ops", "--admin", "--console", "operator", code=2)
 
 
 def test_what_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:

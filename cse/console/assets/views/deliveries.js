@@ -41,7 +41,7 @@ class Deliveries {
   }
 
   add(record) {
-    if (this.lost.checked) return;
+    if (this.lost.checked || record.number <= (this.records[0]?.number ?? 0)) return;
     this.records.unshift(record);
     this.records.length = Math.min(this.records.length, 2000);
     this.waiting ||= setTimeout(async () => {

@@ -10,6 +10,8 @@ const operation = record => {
   const primitive = record.request;
   return primitive.op === 2 && primitive.fc?.fu === 1 ? "DISCOVER" : OPERATIONS[primitive.op] || String(primitive.op);
 };
+/** What a CREATE makes, as its root element says: cin, cnt, ae, ... */
+const kind = ({ ty, pc }) => (ty ? Object.keys(pc || {})[0]?.replace(/^m2m:/, "") || `ty ${ty}` : "");
 const succeeded = record => record.response.rsc < 4000;
 
 class Requests {
@@ -106,8 +108,8 @@ class Requests {
     const open = el("button", { type: "button", class: "quiet time", "aria-label": `${operation(record)} ${request.to} by ${request.fr || "nobody"}: ${response.rsc}` }, clock(record.at));
     return el("tr", { class: "selectable", dataset: { number: record.number }, "aria-selected": String(this.chosen === record.number), on: { click: () => this.choose(record) } },
       el("td", null, open), el("td", null, code(el, record)),
-      el("td", null, operation(record), request.ty ? el("span", { class: "muted" }, ` ty ${request.ty}`) : null),
-      el("td", { class: "mono" }, request.to), el("td", null, request.fr || "–"),
+      el("td", null, operation(record), request.ty ? el("span", { class: "muted" }, ` ${kind(request)}`) : null),
+      el("td", { class: "mono to" }, request.to), el("td", null, request.fr || "–"),
       el("td", { class: "number" }, record.milliseconds.toFixed(1)), el("td", null, record.binding));
   }
 
