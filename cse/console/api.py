@@ -76,7 +76,7 @@ class Api:
         release = self._house.config.releases[-1]
         return {**primitive, "fr": person.originator, "rqi": f"console-{secrets.token_hex(6)}", "rvi": release}
 
-    async def _serve(self, person: Person, request: Request) -> Response:
+    async def _serve(self, person: Person, request: Request, by: str = "") -> Response:
         request.credential, request.peer_address = person.credential, person.address
         if not person.inside:
             request.binding = BINDING
@@ -91,7 +91,7 @@ class Api:
             "%s of %s by %s from the console: %d",
             request.operation.name,
             request.to,
-            person.originator,
+            by or person.originator,
             response.status,
         )
         return response
@@ -220,12 +220,12 @@ class Api:
         least = least_role(request)
         if call.person.role < least:
             raise Refused(403, f"this needs the role {least.word}, and you are {call.person.role.word}")
-        response = await self._replayed(person, request)
+        response = await self._replayed(person, request, call.person.originator)
         return {"request": primitive, "response": encode_response(response)}
 
-    async def _replayed(self, person: Person, request: Request) -> Response:
+    async def _replayed(self, person: Person, request: Request, by: str) -> Response:
         if request.operation is not Operation.RETRIEVE:
-            return await self._serve(person, request)
+            return await self._serve(person, request, by)
         request.credential, request.peer_address = person.credential, person.address
         request.binding = "" if person.inside else BINDING
         try:

@@ -58,7 +58,7 @@ class Console:
         self._inspector = house.inspector
         self._inspector.tell = self._inspected
         #: who listens; publish here what a view wants to be told
-        self.live = Live(self._someone, still=self._still)
+        self.live = Live(self._someone, still=self._door.still)
         self._lingering: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
         self._stack = Stack(house, self.live, neighbours(house.config))
@@ -174,16 +174,6 @@ class Console:
         }
 
     # --- live -----------------------------------------------------------------------------------------------------
-
-    def _still(self, person: Person) -> bool:
-        """Whether a credential is still worth something."""
-        known = self._house.security.credentials
-        return (
-            not person.credential
-            or person.credential.startswith("/")
-            or known is None
-            or known.holds(person.credential)
-        )
 
     def _someone(self, here: bool) -> None:
         if self._lingering is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -77,7 +78,7 @@ class Live:
     Args:
         someone: told True when the first one comes, False when the last one goes.
         heartbeat_s: pause between signs of life, in seconds.
-        still: whether a person may listen on; asked with each sign of life.
+        still: whether a person may listen on as he does; asked as often.
     """
 
     def __init__(
@@ -146,11 +147,14 @@ class Live:
             fields = [(b"Content-Type", b"text/event-stream"), (b"X-Accel-Buffering", b"no"), *headers]
             await send({"type": "http.response.start", "status": 200, "headers": fields})
             client.put(encode_event("hello", {"client": client.number}))
+            asked_s = time.monotonic()
             while not client.ended:
                 await client.wait(self._heartbeat_s)
+                if time.monotonic() - asked_s >= self._heartbeat_s:
+                    asked_s = time.monotonic()
+                    if not self._still(person):
+                        break
                 bunch = client.take()
-                if not bunch and not self._still(person):
-                    break
                 await send({"type": "http.response.body", "body": bunch or b":\n\n", "more_body": True})
                 await asyncio.sleep(_PAUSE_S)
             if not gone.done():

@@ -49,6 +49,7 @@ class Person:
         role: what he may do.
         inside: the requests are the CSE's own, because nobody has full access by name (insecure-dev).
         address: of his browser.
+        certified: a TLS client certificate proves him, not a token.
     """
 
     originator: str
@@ -56,6 +57,7 @@ class Person:
     role: Role
     inside: bool = False
     address: str = ""
+    certified: bool = False
 
 
 class Refused(Exception):
@@ -128,16 +130,29 @@ class Door:
         address = client[0] if client is not None else ""
         entity: str = scope.get(CREDENTIAL) or ""
         authorization = headers.get(b"authorization", b"").decode("latin-1")
-        if authorization and not entity:
+        certified = bool(entity)
+        if authorization and not certified:
             entity = self._proved(authorization, address)
         if entity:
-            return Person(entity, entity, self._role(entity), address=address)
+            return Person(entity, entity, self._role(entity), address=address, certified=certified)
         if not self._config.insecure_dev:
             words = "say who you are: give the token of a credential"
             if self._security.credentials is None or not len(self._security.credentials):
                 words = "nobody has a credential yet: make one with `onemec device add admin --admin`, then log in"
             raise Refused(401, words)
         return self._anybody(address, headers)
+
+    def still(self, person: Person) -> bool:
+        """Whether a person is who he was when he was let in, with the same role."""
+        if not person.credential:
+            return True
+        known = self._security.credentials
+        if known is None or not known.holds(person.credential):
+            return person.certified
+        try:
+            return self._role(person.credential) is person.role
+        except Refused:
+            return False
 
     def _proved(self, authorization: str, address: str) -> str:
         authenticate = self._security.authenticate

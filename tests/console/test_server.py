@@ -22,7 +22,7 @@ from cse.console.assets import read_assets
 from cse.console.copies import copies
 from cse.console.inspector import CONTENT_BYTES, Inspector
 from cse.console.live import CLIENTS, QUEUED, Live, LiveClient
-from cse.console.people import Person, Refused, Role, Throttle
+from cse.console.people import Door, Person, Refused, Role, Throttle
 from cse.credentials import ADMIN, CSE, DEVICE, CredentialFile, CredentialsError, new_credential
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
@@ -435,3 +435,13 @@ async def test_who_lost_his_credential_is_not_told_any_more() -> None:
     await asyncio.wait_for(live.answer(PERSON, receive, send, []), 30)
     assert sent[-1] == {"type": "http.response.body", "body": b""}
     assert live.count == 0
+
+
+async def test_a_role_that_changed_ends_what_was_opened_with_the_old_one(secure: tuple[Cse, dict[str, str]]) -> None:
+    cse, _ = secure
+    door = Door(cse.config, cse.security, lambda: 0.0)
+    assert door.still(Person("Coperator", "Coperator", Role.OPERATOR))
+    assert not door.still(Person("Coperator", "Coperator", Role.ADMIN))
+    assert not door.still(Person("Cgone", "Cgone", Role.VIEWER))
+    assert door.still(Person("Ccert", "Ccert", Role.VIEWER, certified=True))
+    assert door.still(PERSON)
