@@ -18,7 +18,7 @@ DOCUMENTS = [str(path.relative_to(ROOT)) for path in documents(ROOT)]
 #: how many blocks of a document are not run, so that nobody adds one unseen; each says why beside it
 NOT_RUN = {
     "README.md": 1,
-    "CONTRIBUTING.md": 1,
+    "CONTRIBUTING.md": 2,
     "docs/mec-platform.md": 1,
 }
 #: documents that are run at a time: most of what they do is waiting for a process to start
