@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from cse.app import Cse
@@ -57,12 +58,22 @@ def names_in(expression: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Label names by sample name, of a CSE with SQLite and MQTT and of an adapter with platform and cloud."""
+def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
+    """What a CSE with SQLite and MQTT and an adapter with platform and cloud show."""
     return asyncio.run(shown(tmp_path_factory.mktemp("dashboard")))
 
 
-async def shown(folder: Path) -> dict[str, set[str]]:
+@pytest.fixture(scope="module")
+def labels(families: list[Metric]) -> dict[str, set[str]]:
+    """Label names by sample name."""
+    found: dict[str, set[str]] = {}
+    for family in families:
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+async def shown(folder: Path) -> list[Metric]:
     """Run them all, let something happen, and read what they show."""
     with embedded_broker() as broker:
         settings = cse_settings("MN", mqtt=broker, profile="lenient")
@@ -88,13 +99,8 @@ async def shown(folder: Path) -> dict[str, set[str]]:
                 for originator, path in ((ADMIN, "cse-edge/none"), ("Cnobody", "cse-edge/dev")):
                     headers = {"X-M2M-Origin": originator, "X-M2M-RI": "1", "X-M2M-RVI": "3"}
                     assert (await session.get(f"{url}/{path}", headers=headers)).status >= 400
-                found: dict[str, set[str]] = {}
-                for page in (url, adapter.url):
-                    text = await (await session.get(f"{page}/metrics")).text()
-                    for family in text_string_to_metric_families(text):
-                        for sample in family.samples:
-                            found.setdefault(sample.name, set()).update(sample.labels)
-                return found
+                pages = [await (await session.get(f"{page}/metrics")).text() for page in (url, adapter.url)]
+                return [family for page in pages for family in text_string_to_metric_families(page)]
         finally:
             await edge.stop(grace_s=1.0)
 
@@ -119,10 +125,28 @@ def test_every_metric_and_label_is_one_that_is_really_shown(labels: dict[str, se
 
 def test_most_of_what_is_shown_is_on_the_dashboard(labels: dict[str, set[str]]) -> None:
     drawn = set().union(*(names_in(expression) for expression, _ in expressions()))
-    families = {re.sub(r"_(total|bucket|sum|count|info|created)$", "", name) for name in labels}
-    families = {name for name in families if name.startswith("onemec_")}
-    missing = {family for family in families if not any(name.startswith(family) for name in drawn)}
+    bare = {re.sub(r"_(total|bucket|sum|count|info|created)$", "", name) for name in labels}
+    missing = {name for name in bare if name.startswith("onemec_") and not any(one.startswith(name) for one in drawn)}
     assert missing <= {"onemec_cse", "onemec_adapter", "onemec_mqtt_taken", "onemec_mqtt_acknowledged_early"}
+
+
+def described(family: Metric) -> tuple[str, str]:
+    """The name and the labels of a family as the table in docs/operating.md has them."""
+    name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+    found = {label for sample in family.samples for label in sample.labels} - {"le"}
+    kind = " (histogram)" if family.type == "histogram" else ""
+    return f"`{name}`{kind}", ", ".join(sorted(found)) or "reason" * (name == "onemec_mqtt_ignored_total")
+
+
+def test_the_table_of_metrics_is_what_is_really_shown(families: list[Metric]) -> None:
+    text = (DEPLOY.parent / "docs/operating.md").read_text()
+    rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| `onemec_")]
+    documented = {(name.strip(), found.strip()) for name, found, _ in rows}
+    assert len(documented) == len(rows)
+    real = {described(family) for family in families if family.name.startswith("onemec_")}
+    assert documented == real, f"to be added: {sorted(real - documented)}, to go: {sorted(documented - real)}"
+    for rule in (rule for group in ALERTS["groups"] for rule in group["rules"]):
+        assert f"`{rule['alert']}`" in text
 
 
 def test_the_dashboard_is_whole() -> None:
