@@ -413,9 +413,12 @@ class Delivery:
             return await self._ask_channel(send, attempt)
         if send.receiver == self._own_id and not send.urls:
             return await self._serve_local(send.request)
-        urls = send.urls or self._live_channel(send.receiver)
+        urls = send.urls
         if send.receiver and (channel := self.open_channel(send.receiver)):
             urls = (*urls, channel)
+        if not send.urls:
+            # A connection that is open is surer than a broker over which it was heard once.
+            urls = (*urls, *self._live_channel(send.receiver))
         if not urls:
             reason = "it has no point of access: set 'poa' of the AE, or stay connected (MQTT, WebSocket)"
             self.log.add(send, send.receiver, Result.FAILED, reason, attempt=attempt)

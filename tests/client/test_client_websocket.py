@@ -38,3 +38,15 @@ async def test_one_connection_has_one_originator() -> None:
             with pytest.raises(ValueError, match="transport of its own"):
                 await Client(transport, originator="Ctwo").open()
         await transport.close()
+
+
+async def test_an_ae_that_was_on_mqtt_before_is_notified_over_its_websocket(mosquitto_url: str) -> None:
+    async with running_cse(MemoryStore(), coap="off", mqtt=mosquitto_url) as cse:
+        async with Client(mosquitto_url, originator="Cmoved") as client:
+            await client.register("Ntest", "me")
+            await client.create_container("-/me", "data")
+        async with Client(cse.addresses()["ws"], originator="Cmoved") as client:
+            subscription = await client.subscribe("-/me/data")
+            await client.post("-/me/data", "here")
+            async with asyncio.timeout(8):  # a request over MQTT is given up after 10 s
+                assert (await anext(subscription)).resource["con"] == "here"
