@@ -40,7 +40,7 @@ class PollingTransport:
         self._inner = inner
         # Who polls hears everything in turn: a full queue makes it poll later, not refuse.
         self.router = NotificationRouter(patience_s=None)
-        self._channel = ""
+        self._channel, self._originator = "", ""
         self._poller: asyncio.Task[None] | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
@@ -75,17 +75,20 @@ class PollingTransport:
         """
         async with self._starting:
             if self._poller is None:
-                self._channel = await self._make_channel(originator)
+                self._channel, self._originator = await self._make_channel(originator), originator
                 self._poller = asyncio.create_task(self._poll_for_ever(originator), name=f"polls of {originator}")
         return originator
 
     async def close(self) -> None:
-        """Poll no more, and let go of connections; the channel stays with the AE."""
+        """Poll no more, remove the channel, which would go on taking what is for the AE, and let go of connections."""
         tasks = [*self._serving, *([self._poller] if self._poller is not None else [])]
         self._poller = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._channel:
+            with contextlib.suppress(RequestFailed, Unreachable):
+                await self._ask(Operation.DELETE, self._channel, self._originator)
         await self._inner.close()
 
     async def _make_channel(self, originator: str) -> str:

@@ -61,6 +61,13 @@ async def test_a_channel_of_an_earlier_run_is_replaced(url: str) -> None:
             async with asyncio.timeout(30):
                 assert (await anext(subscription)).resource["con"] == str(number)
             assert len(await client.discover("-/me", types=[15])) == 1
+    async with Client(url, originator=originator) as client:
+        assert await client.discover("-/me", types=[15]) == []
+        # one that a run left which did not end well
+        await client.create("-/me", 15, {"rn": "left"})
+    async with Client(url, originator=originator, listen="poll") as client:
+        await client.subscribe("-/me/data")
+        assert not [path for path in await client.discover("-/me", types=[15]) if path.endswith("/left")]
 
 
 async def test_two_subscriptions_share_the_channel(url: str) -> None:
