@@ -258,7 +258,7 @@ export class Picture {
     const d = this.plan.paths.get(edge.id);
     const path = this._s("path", { d, fill: "none", stroke: edge.down ? this.c.bad : this.c.idle, "stroke-width": 1.6, "stroke-linecap": "round", "stroke-dasharray": edge.down ? "6 5" : edge.faint ? "2 5" : null });
     this._lines.append(path);
-    const middle = path.getPointAtLength(path.getTotalLength() * (edge.to === "cse" ? WORDS_AT : 0.5));
+    const middle = this.plan.spots?.get(edge.id) || path.getPointAtLength(path.getTotalLength() * (edge.to === "cse" ? WORDS_AT : 0.5));
     const pill = this._s("g", { opacity: 0 },
       this._s("rect", { x: -20, y: -10, width: 40, height: 20, rx: 10, fill: this.c.surface, stroke: this.c.line }),
       this._s("text", { x: 0, y: 4, "text-anchor": "middle", "font-size": 11, "font-weight": 600, fill: this.c.ink }, ""));
@@ -338,7 +338,8 @@ export class Picture {
         this._text(layer, at + lead, line, text, { fill: c.muted, size: 11.5 });
       });
     };
-    for (const [state, text] of [["ACTIVE", "ACTIVE"], ["INACTIVE", "INACTIVE"], ["other", "between states"], ["", "not exposed to MEC"]]) {
+    const meanings = model.platform ? [["ACTIVE", "ACTIVE"], ["INACTIVE", "INACTIVE"], ["other", "between states"], ["", "not exposed to MEC"]] : [["", "AE"]];
+    for (const [state, text] of meanings) {
       words(text, (at, line) => this._mark(layer, at, line - 11, state), 17);
     }
     const kinds = [...new Set(model.edges.filter(edge => !edge.faint && edge.binding).map(edge => edge.binding))];

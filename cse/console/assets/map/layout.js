@@ -2,7 +2,7 @@
 
 export const HEAD = 50;
 export const ROW = 22;
-const GAP = 16;
+const GAP = 16, NARROW_GAP = 24;
 const GRID = 16;
 
 /** How many shapes go into a line of a box. */
@@ -60,10 +60,12 @@ export function layout(model, narrow) {
 }
 
 function columns(model) {
-  const width = 1270;
   const boxes = new Map();
   const top = 56;
-  const A = { x: 24, w: 254 }, B = { x: 396, w: 204 }, C = { x: 720, w: 184 }, D = { x: 988, w: 258 };
+  const hasC = Boolean(model.adapter || model.apps.length), hasD = Boolean(model.cloud || model.platform || model.remotes.length);
+  const A = { x: 24, w: 254 }, B = { x: 396, w: 204 }, C = { x: 720, w: 184 }, D = { x: hasC ? 988 : 760, w: 258 };
+  const last = hasD ? D : hasC ? C : B;
+  const width = last.x + last.w + 24;
   let y = top;
   for (const group of model.groups) {
     const h = groupHeight(group, A.w);
@@ -90,6 +92,9 @@ function columns(model) {
   boxes.set("cse", { x: B.x, y: top + (inner - GAP - cse_h) / 2, w: B.w, h: cse_h });
   const cse = boxes.get("cse");
   for (const group of model.groups) boxes.get(group.id).y += Math.max(0, (inner - (y - top)) / 2);
+  for (const id of ["cloud", "platform", ...model.remotes.map(one => one.id)]) {
+    if (boxes.has(id)) boxes.get(id).y += Math.max(0, (inner - (right_y - top)) / 2);
+  }
   if (model.adapter) {
     const beside = boxes.get("platform");
     const wanted = beside ? Math.min(beside.y + 10, cse.y + cse.h / 2 - 46) : cse.y + cse.h / 2 - 46;
@@ -102,8 +107,8 @@ function columns(model) {
   }
   const height = Math.max(top + inner, app_y) + 52;
   const heads = [[A, model.hidden > 0 ? `Devices and AEs, ${model.hidden} more` : "Devices and AEs"], [B, `${model.cse.type === "IN" ? "Cloud" : "Edge"} CSE`]];
-  if (model.adapter || model.apps.length) heads.push([C, `${model.adapter ? "Adapter and applications" : "Applications"}${model.moreApps ? `, ${model.moreApps} more` : ""}`]);
-  if (model.cloud || model.platform || model.remotes.length) heads.push([D, "Cloud and MEC"]);
+  if (hasC) heads.push([C, `${model.adapter ? "Adapter and applications" : "Applications"}${model.moreApps ? `, ${model.moreApps} more` : ""}`]);
+  if (hasD) heads.push([D, model.platform ? "Cloud and MEC" : model.cloud ? "Cloud" : "Other CSEs"]);
   const paths = new Map();
   for (const edge of model.edges) paths.set(edge.id, curve(...ends(edge, boxes, model)));
   return { width, height, narrow: false, boxes, paths, heads: heads.map(([place, text]) => ({ x: place.x, y: 34, text })) };
@@ -139,8 +144,10 @@ function column(model) {
   if (model.adapter) put("adapter", 92);
   for (const app of model.apps) put(app.id, 64);
   put("cse", cseHeight(model.cse), 40);
-  for (const group of model.groups) put(group.id, groupHeight(group, w), GAP);
+  for (const group of model.groups) put(group.id, groupHeight(group, w), NARROW_GAP);
+  const groups = new Set(model.groups.slice(1).map(group => boxes.get(group.id).y));
   const paths = new Map();
+  const spots = new Map();
   let lane = 0;
   for (const edge of model.edges) {
     const from = boxes.get(edge.from);
@@ -155,6 +162,8 @@ function column(model) {
       lane = (lane + 1) % 3;
       const at = leftSide ? x - 10 - lane * 8 : x + w + 10 + lane * 8;
       const edgeX = leftSide ? x : x + w;
+      // Its words stand in the gap above the lower box.
+      spots.set(edge.id, { x: at, y: lower.y - (groups.has(lower.y) ? NARROW_GAP : 34) / 2 });
       const pad = model.cse.bindings.indexOf(edge.binding);
       const a = edge.to === "cse" && pad >= 0 ? padY(upper, pad) : upper.y + Math.min(36, upper.h / 2);
       const b = lower.y + 25;
@@ -164,5 +173,5 @@ function column(model) {
     if (next && from === lower) d = `M${x + w / 2} ${lower.y}V${below}`;
     paths.set(edge.id, d);
   }
-  return { width, height: y + 96, narrow: true, boxes, paths, heads: [] };
+  return { width, height: y + 96, narrow: true, boxes, paths, spots, heads: [] };
 }

@@ -19,9 +19,12 @@ function entities(stack, seen) {
 
 function groups(devices, bindings) {
   const found = new Map();
+  // Who was not seen yet stands with those of its kind that were.
+  const usual = new Map(devices.filter(ae => ae.kind && ae.binding).map(ae => [ae.kind, ae.binding]));
   for (const ae of devices) {
-    const key = `${ae.kind || "AE"} ${ae.binding || ""}`;
-    if (!found.has(key)) found.set(key, { id: `group:${key}`, kind: ae.kind, binding: ae.binding, members: [] });
+    const binding = ae.binding || usual.get(ae.kind) || "";
+    const key = `${ae.kind || "AE"} ${binding}`;
+    if (!found.has(key)) found.set(key, { id: `group:${key}`, kind: ae.kind, binding, members: [] });
     found.get(key).members.push(ae);
   }
   const list = [...found.values()];

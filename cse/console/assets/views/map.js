@@ -137,6 +137,8 @@ class MapView {
     }
     this.ctx.replace(this.place, this.picture.svg);
     this.place.classList.toggle("narrow", narrow);
+    // A small stack is not blown up.
+    if (!narrow) this.picture.svg.style.maxWidth = `${Math.round(this.picture.plan.width * 1.2)}px`;
     this.picture.update(seen, seconds_now());
     if (focused) this.find(focused)?.focus({ preventScroll: true });
   }
