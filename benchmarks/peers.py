@@ -100,8 +100,9 @@ class AcmePeer:
         """
         if self._program.exists():
             return
-        venv.create(self._folder, with_pip=True)
         python = str(self._folder / "bin" / "python")
+        if not Path(python).exists():
+            venv.create(self._folder, with_pip=True)
         command = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"acmecse=={ACME_VERSION}"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_WITHIN_S, check=False)
