@@ -197,6 +197,8 @@ class Console:
             self._telling = None
 
     def _inspected(self, record: Inspected) -> None:
+        if not self.live.count:
+            return
         to = str(record.primitive.get("to", ""))
         originator = record.originator
         self.live.publish(

@@ -65,6 +65,23 @@ def test_the_tree_is_walked_with_keys_alone(house: RunningCse, open_view: OpenVi
     expect(page.locator('[data-to="cse-in"]')).to_be_focused()
 
 
+def test_what_a_flex_container_says_moves_too(house: RunningCse, open_view: OpenView) -> None:
+    sensor = {"rn": "flex", "cnd": "org.onem2m.common.moduleclass.temperature", "curT0": 21.5}
+    house.create("cse-in", 28, "cod:tempe", sensor)
+    page = open_view(house.url, "tree?to=cse-in/flex").page
+    expect(page.locator('[data-to="cse-in/flex"] .value')).to_have_text("curT0 21.5")
+    expect(page.locator("#live-word")).to_have_text("live")
+    row = page.locator("#details table.pairs tr", has_text="curT0")
+    expect(row).to_contain_text("21.5")
+    for tenth in range(60):  # until the watch is there
+        house.ask(3, "cse-in/flex", pc={"cod:tempe": {"curT0": 22 + tenth / 10}})
+        if "21.5" not in row.inner_text():
+            break
+        page.wait_for_timeout(250)
+    expect(row).not_to_contain_text("21.5")
+    expect(page.locator('[data-to="cse-in/flex"] .value')).not_to_have_text("curT0 21.5")
+
+
 def test_markup_in_values_and_labels_is_text(house: RunningCse, open_view: OpenView) -> None:
     watched = open_view(house.url, "tree?to=cse-in/room/hostile")
     page = watched.page

@@ -21,6 +21,9 @@ def _resources(house: RunningCse) -> None:
         house.create("cse-in/room", 3, "m2m:cnt", {"rn": name})
         for value in values:
             house.create(f"cse-in/room/{name}", 4, "m2m:cin", {"con": str(value)})
+    house.create("cse-in/room", 3, "m2m:cnt", {"rn": "air"})
+    for value in ({"co2_ppm": 470, "pm10": 14.6}, {"co2_ppm": 476, "pm10": 14.9}, {"co2_ppm": 473, "pm10": 14.2}):
+        house.create("cse-in/room/air", 4, "m2m:cin", {"con": value})
     series = house.create("cse-in/room", 29, "m2m:ts", {"rn": "power"})
     for second in range(4):
         house.create(
@@ -39,7 +42,7 @@ def _settled(page: Page, view: str, house: RunningCse) -> None:
         page.get_by_text("Values as a table").click()
     elif view == "charts":
         page.get_by_label("The last").select_option("everything")
-        expect(page.locator(".chart path.line")).to_have_count(3)
+        expect(page.locator(".chart path.line")).to_have_count(5)
     elif view == "requests":
         assert house.ask(2, "cse-in/nothing", "CAdmin")["rsc"] == 4004
         page.locator("tr.selectable").first.get_by_role("button").click()

@@ -1,7 +1,9 @@
 // A line chart of values over time as SVG: keys move a cursor that is read aloud, and the same values are in a table.
 import { el, replace } from "./dom.js";
 
-const WIDEST = 640, NARROWEST = 240, HEIGHT = 220, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 24;
+const WIDEST = 640, NARROWEST = 240, HEIGHT = 190, BAND = 84, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 24;
+/** Lines whose spans differ by more than this get a band of their own each. */
+const UNLIKE = 4;
 const SERIES = 4;
 const ROWS = 200;
 
@@ -18,6 +20,8 @@ export function numbersIn(content) {
   return Object.fromEntries(Object.entries(value).filter(([, one]) => typeof one === "number" && Number.isFinite(one)));
 }
 
+const least = values => values.reduce((a, b) => Math.min(a, b), Infinity);
+const most = values => values.reduce((a, b) => Math.max(a, b), -Infinity);
 const shortest = value => String(Number(value.toPrecision(6)));
 const time = millis => new Date(millis).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
@@ -34,11 +38,11 @@ function ticks(low, high, about) {
 
 /** A chart. `points` are {t: milliseconds, values: {name: number}}, oldest first; the names become lines. */
 export class Chart {
-  /** @param {string} label what it shows @param {function} announce reads a point aloud @param {number} most points kept */
-  constructor(label, announce, most = 2000) {
+  /** @param {string} label what it shows @param {function} announce reads a point aloud @param {number} kept points kept */
+  constructor(label, announce, kept = 2000) {
     this.label = label;
     this.announce = announce;
-    this.most = most;
+    this.kept = kept;
     this.points = [];
     this.cursor = null;
     this.width = WIDEST;
@@ -65,14 +69,14 @@ export class Chart {
 
   /** Show these points. */
   set(points) {
-    this.points = points.slice(-this.most);
+    this.points = points.slice(-this.kept);
     this.later();
   }
 
   /** Add one at the end. */
   add(point) {
     this.points.push(point);
-    if (this.points.length > this.most) this.points.shift();
+    if (this.points.length > this.kept) this.points.shift();
     this.later();
   }
 
@@ -88,36 +92,56 @@ export class Chart {
     return [...names].slice(0, SERIES);
   }
 
+  /** The lines that share a scale: all of them, or each alone when small changes of one would be lost beside another. */
+  bands(names) {
+    const spans = names.map(name => {
+      const values = this.points.map(point => point.values[name]).filter(value => value !== undefined);
+      return { names: [name], low: least(values), high: most(values) };
+    });
+    const all = { names, low: least(spans.map(one => one.low)), high: most(spans.map(one => one.high)) };
+    const alike = spans.every(one => (all.high - all.low) <= UNLIKE * (one.high - one.low || Math.abs(one.high) * 0.05 || 1));
+    return names.length === 1 || alike ? [all] : spans;
+  }
+
   draw() {
     const names = this.names();
-    this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
-    const all = this.points.flatMap(point => names.map(name => point.values[name]).filter(value => value !== undefined));
-    if (!all.length) {
-      replace(this.svg, el("svg:text", { x: this.width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "no numbers yet"));
+    const bands = names.length ? this.bands(names) : [];
+    const each = bands.length > 1 ? BAND : HEIGHT;
+    this.height = TOP + Math.max(1, bands.length) * each + BOTTOM;
+    this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+    this.svg.setAttribute("height", this.height);
+    if (!names.length) {
+      replace(this.svg, el("svg:text", { x: this.width / 2, y: this.height / 2, "text-anchor": "middle" }, "no numbers yet"));
       this.svg.setAttribute("aria-label", `${this.label}: no numbers yet`);
       replace(this.words);
       return;
     }
-    const lowest = all.reduce((a, b) => Math.min(a, b)), highest = all.reduce((a, b) => Math.max(a, b));
-    const pad = (highest - lowest) * 0.08 || Math.abs(highest) * 0.05 || 1;
-    const low = lowest - pad, high = highest + pad;
     const begin = this.points[0].t, end = this.points.at(-1).t;
     this.x = t => LEFT + (end === begin ? 0.5 : (t - begin) / (end - begin)) * (this.width - LEFT - RIGHT);
-    this.y = value => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-    const lines = ticks(low, high, 4).map(value => [
-      el("svg:line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: this.y(value), y2: this.y(value) }),
-      el("svg:text", { x: LEFT - 8, y: this.y(value) + 4, "text-anchor": "end" }, shortest(value))]);
+    this.y = {};
+    const lines = bands.map((band, number) => this.scale(band, TOP + number * each, each - (bands.length > 1 ? 12 : 0), bands.length > 1 ? 2 : 4));
     const times = [[begin, "start", LEFT], [end, "end", this.width - RIGHT]].map(([t, anchor, x]) =>
-      el("svg:text", { x, y: HEIGHT - 6, "text-anchor": anchor }, time(t)));
+      el("svg:text", { x, y: this.height - 6, "text-anchor": anchor }, time(t)));
     const drawn = names.map((name, number) => el("svg:path", { class: `line s${number + 1}`, d: this.path(name) }));
     this.overlay = el("svg:g");
     replace(this.svg, lines, times, drawn, this.overlay);
     const last = this.points.at(-1);
-    this.svg.setAttribute("aria-label", `${this.label}: ${this.points.length} values from ${time(begin)} to ${time(end)}, `
-      + `lowest ${shortest(lowest)}, highest ${shortest(highest)}, newest ${this.spoken(last)}. Arrow keys read single values.`);
+    const spoken = bands.map(band => `${bands.length > 1 ? `${band.names[0]} ` : ""}lowest ${shortest(band.low)}, highest ${shortest(band.high)}`).join(", ");
+    this.svg.setAttribute("aria-label", `${this.label}: ${this.points.length} values from ${time(begin)} to ${time(end)}, ${spoken}, newest ${this.spoken(last)}. Arrow keys read single values.`);
     this.legend(this.cursor === null ? last : this.points[this.cursor] || last);
     this.mark();
     this.rows();
+  }
+
+  /** Lay a band out; gives its grid. */
+  scale({ names, low, high }, top, height, about) {
+    const pad = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
+    const bottom = low - pad, span = high - low + 2 * pad;
+    const y = value => top + (1 - (value - bottom) / span) * height;
+    for (const name of names) this.y[name] = y;
+    return ticks(bottom, bottom + span, about).map(value => [
+      el("svg:line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: y(value), y2: y(value) }),
+      el("svg:text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, shortest(value))]);
   }
 
   path(name) {
@@ -126,7 +150,7 @@ export class Chart {
     this.points.forEach((point, index) => {
       const value = point.values[name];
       if (value === undefined || (index % each && index !== this.points.length - 1)) return;
-      parts.push(`${parts.length ? "L" : "M"}${this.x(point.t).toFixed(1)} ${this.y(value).toFixed(1)}`);
+      parts.push(`${parts.length ? "L" : "M"}${this.x(point.t).toFixed(1)} ${this.y[name](value).toFixed(1)}`);
     });
     return parts.length === 1 ? `${parts[0]}h.01` : parts.join("");
   }
@@ -145,9 +169,9 @@ export class Chart {
     const point = this.cursor === null ? null : this.points[this.cursor];
     if (!this.overlay) return;
     if (!point) { replace(this.overlay); return; }
-    replace(this.overlay, el("svg:line", { class: "cursor", x1: this.x(point.t), x2: this.x(point.t), y1: TOP, y2: HEIGHT - BOTTOM }),
+    replace(this.overlay, el("svg:line", { class: "cursor", x1: this.x(point.t), x2: this.x(point.t), y1: TOP, y2: this.height - BOTTOM }),
       this.names().map((name, number) => (point.values[name] === undefined ? null
-        : el("svg:circle", { class: `mark s${number + 1}`, cx: this.x(point.t), cy: this.y(point.values[name]), r: 4 }))));
+        : el("svg:circle", { class: `mark s${number + 1}`, cx: this.x(point.t), cy: this.y[name](point.values[name]), r: 4 }))));
   }
 
   move(index) {

@@ -26,7 +26,7 @@ class Requests {
     const filter = (id, label, control) => el("div", { class: "field" }, el("label", { for: id }, label), control);
     const changed = { input: () => this.draw(true), change: () => this.draw(true) };
     this.words = el("input", { id: "filter-words", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "originator, address, code …", on: changed });
-    this.binding = el("select", { id: "filter-binding", on: changed }, el("option", { value: "" }, "all"), ["http", "mqtt", "coap", "websocket", "console"].map(name => el("option", null, name)));
+    this.binding = el("select", { id: "filter-binding", on: changed }, el("option", { value: "" }, "all"), [["http", "HTTP"], ["mqtt", "MQTT"], ["coap", "CoAP"], ["ws", "WebSocket"], ["console", "console"]].map(([value, name]) => el("option", { value }, name)));
     this.failed = el("input", { id: "filter-failed", type: "checkbox", on: changed });
     this.hold = el("button", { type: "button", "aria-pressed": "false", on: { click: () => this.toggle() } }, "Hold");
     this.status = el("p", { class: "muted small", role: "status" });

@@ -3,6 +3,13 @@ import { brief } from "../dom.js";
 import { details } from "../details.js";
 import { attributesOf, childrenOf, holdsValues, refusal, types } from "../types.js";
 
+const FLEX = 28;
+/** What every resource has: not what a flexContainer says. */
+const COMMON = new Set(["rn", "ty", "ri", "pi", "ct", "lt", "et", "st", "lbl", "acpi", "cnd", "or", "cr", "cs", "at", "aa", "nl", "loc", "daci", "dr", "mni", "mbs", "mia", "cni", "cbs", "fcied", "cstn"]);
+const shows = ty => holdsValues(ty) || ty === FLEX;
+/** What a flexContainer says: its own attributes. */
+const saysNow = attributes => Object.entries(attributes).filter(([name]) => !COMMON.has(name)).map(([name, value]) => `${name} ${brief(value, 12)}`).join(", ");
+
 const PAGE = 200;
 const WATCHED = 200;
 
@@ -82,7 +89,7 @@ class Tree {
       node.item.removeAttribute("aria-expanded");
       node.item.querySelector(".twist").textContent = "";
     }
-    this.fetchValues(found.filter(one => holdsValues(one.typ)).map(one => this.nodes.get(one.val)));
+    this.fetchValues(found.filter(one => shows(one.typ)).map(one => this.nodes.get(one.val)));
     this.watch();
   }
 
@@ -113,8 +120,9 @@ class Tree {
     const work = async () => {
       for (let node = waiting.shift(); node; node = waiting.shift()) {
         try {
-          const answer = await this.ctx.ask({ op: 2, to: `${node.address}/la` }, this.aborted.signal);
-          if (!refusal(answer)) this.setValue(node, attributesOf(answer.pc).con, false);
+          const flex = node.ty === FLEX;
+          const answer = await this.ctx.ask({ op: 2, to: flex ? node.address : `${node.address}/la` }, this.aborted.signal);
+          if (!refusal(answer)) this.setValue(node, flex ? saysNow(attributesOf(answer.pc)) : attributesOf(answer.pc).con, false);
         } catch { return; }
       }
     };
@@ -132,7 +140,7 @@ class Tree {
 
   watch() {
     const seen = this.shownItems().filter(item => item.node).map(item => item.node);
-    const first = seen.filter(node => node === this.selected || holdsValues(node.ty) || node.item.getAttribute("aria-expanded") === "true");
+    const first = seen.filter(node => node === this.selected || shows(node.ty) || node.item.getAttribute("aria-expanded") === "true");
     this.ctx.live.watch(first.slice(0, WATCHED).map(node => node.address));
   }
 
@@ -142,6 +150,7 @@ class Tree {
     const attributes = attributesOf(rep);
     const instance = this.types[attributes.ty]?.instance;
     if (net === 2) return this.remove(node);
+    if (net === 1 && node.ty === FLEX) this.setValue(node, saysNow(attributes));
     if (net === 3 && instance) this.setValue(node, attributes.con);
     else if (net === 3 && node.group && !node.more) {
       const address = `${node.address}/${attributes.rn}`;
