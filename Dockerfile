@@ -8,7 +8,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN python -m venv /opt/tools && /opt/tools/bin/pip install --quiet --require-hashes -r requirements.lock
 COPY pyproject.toml uv.lock ./
-RUN /opt/tools/bin/uv sync --quiet --frozen --no-dev --extra postgresql --no-install-project --compile-bytecode
+RUN /opt/tools/bin/uv sync --quiet --frozen --no-dev --extra postgresql --extra otel --no-install-project --compile-bytecode
 COPY README.md LICENSE ./
 COPY cse ./cse
 COPY mec_adapter ./mec_adapter

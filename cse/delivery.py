@@ -19,6 +19,7 @@ from typing import Protocol
 from cse.bindings.outbound import Guard
 from cse.delivery_breaker import Breaker, Targets
 from cse.delivery_log import DeliveryLog, Result
+from cse.log_context import about
 from cse.metering import Histogram
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.serialisation import dump_json
@@ -343,6 +344,7 @@ class Delivery:
                 "notification to %s not delivered: %s",
                 _target(send),
                 reason,
+                extra=about(send.request),
             )
         status = 0 if answer is None else int(answer.status)
         self.log.add(send, _target(send), result, reason, status=status, attempt=waiting.attempts)
@@ -369,7 +371,7 @@ class Delivery:
                 reason = str(error) or f"no answer within {send.timeout_s:g} s"
             except Exception:
                 # A fault of ours costs this notification, never those queued behind it.
-                _log.exception("notification to %s failed", target)
+                _log.exception("notification to %s failed", target, extra=about(send.request))
                 self._end(waiting, Result.GIVEN_UP, "a fault of this CSE: see its log", None)
                 return
             if answer is not None and answer.status is not Status.TARGET_NOT_REACHABLE:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 #: how long a collector may take for a batch, in seconds; batches are sent by a thread of their own
-_EXPORT_S = 5
+_EXPORT_S = 3
 
 
 class TracingUnavailable(Exception):

@@ -164,7 +164,7 @@ def test_helm_has_nothing_to_say_against_the_chart_and_renders_it() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     options = [
         "--set",
-        "adapter.enabled=true,cse.insecureDev=true,secrets.tls=t,secrets.credentials=c,cse.mqtt=mqtt://b",
+        "adapter.enabled=true,cse.insecureDev=true,secrets.tls=t,secrets.credentials=c,secrets.env=e",
     ]
     options += ["--set", "cse.extraArgs={--open-metrics,--rate=0}"]
     for given in ([], options):

@@ -268,6 +268,31 @@ def test_a_trace_parent_that_makes_no_sense_is_ignored(header: str, read: str | 
     assert sent.get("TRACEPARENT") == read
 
 
+async def test_a_log_line_names_the_trace_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting(monkeypatch) as collector:
+        tracing = open_tracing(collector.url, "onemec-test")
+        assert tracing is not None
+        assert tracing.header() == ""
+        with tracing.work("something", OUTSIDE):
+            assert current_trace_id() == OUTSIDE[3:35]
+            assert tracing.header().startswith(OUTSIDE[:36])
+            assert tracing.header() != OUTSIDE, "another span of the same trace"
+        assert current_trace_id() == ""
+        await asyncio.to_thread(tracing.close)
+        assert collector.one("something").parent_id == OUTSIDE[36:52]
+
+
+async def test_a_collector_that_is_away_costs_spans_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    away = f"http://127.0.0.1:{free_port()}"
+    async with (
+        traced_cse("IN", otlp=away) as cse,
+        Client(cse.addresses()["http"], cse_id="/id-in", originator="CAdmin") as client,
+    ):
+        for _ in range(20):
+            assert (await client.cse_base())["csi"] == "/id-in"
+
+
 def test_there_is_no_tracing_without_a_collector() -> None:
     assert open_tracing("", "x") is None
     assert current_trace_id() == ""
