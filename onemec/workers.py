@@ -128,7 +128,10 @@ class _Parent:
         if not self._told and all(self._doing.values()):
             self._told = True
             if self._config.http:
-                tell(f"  http  {'https' if self._config.tls_cert else 'http'}://{self._config.http}")
+                url = f"{'https' if self._config.tls_cert else 'http'}://{self._config.http}"
+                tell(f"  http  {url}")
+                if self._config.console:
+                    tell(f"  console {url}/console/")
             tell_ready()
 
     def _fork(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cse.workers.door import Door
+from cse.workers.frames import PAGE, pack
 from cse.workers.link import Link
 
 
@@ -38,3 +39,34 @@ async def test_dialects_are_counted_with_the_leader(tmp_path: Path) -> None:
         link.close()
         await door.close()
     link.note("nobody hears this")
+
+
+async def test_a_page_for_a_worker_that_does_not_read_waits(tmp_path: Path) -> None:
+    sent: list[int] = []
+
+    async def page(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in range(64):
+            await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+            sent.append(number)
+
+    house: Any = House()
+    house.pages = {"/page": page}
+    door = Door(tmp_path / "door", house)
+    await door.open()
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "door"), limit=1 << 16)
+    try:
+        writer.write(pack((PAGE, "/page", {}, b"")))
+        await reader.readexactly(1 << 16)
+        for _ in range(20):  # as long as anything is sent
+            before = len(sent)
+            await asyncio.sleep(0.1)
+            if len(sent) == before:
+                break
+        assert len(sent) < 8
+        async with asyncio.timeout(30):
+            while len(sent) < 64:
+                assert await reader.read(1 << 20)
+    finally:
+        writer.close()
+        await door.close()

@@ -113,6 +113,8 @@ class Visitor(asyncio.Protocol):
         #: process id of the worker
         self.pid = 0
         self._gone = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -126,7 +128,16 @@ class Visitor(asyncio.Protocol):
         """The worker is gone: nobody waits for its answers."""
         self._door.left(self)
         self._gone.set()
+        self._writable.set()
         # what was begun goes on to its end: half of it may be acknowledged to others already
+
+    def pause_writing(self) -> None:
+        """The worker takes no more for now: streams of events wait in queues that are bounded."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._writable.set()
 
     def leave(self) -> None:
         """Close the connection."""
@@ -207,4 +218,5 @@ class Visitor(asyncio.Protocol):
         return {"type": "http.disconnect"}
 
     async def _send(self, message: _Message) -> None:
+        await self._writable.wait()
         self._transport.write(pack((MESSAGE, dict(message))))
