@@ -1,8 +1,8 @@
-"""What the HTTP port serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, ``/console``."""
+"""What the HTTP port serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, ``/console``, ``/grafana``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from cse.config import CseConfig
@@ -10,7 +10,10 @@ from cse.console.app import PREFIX as CONSOLE
 from cse.console.app import Console
 from cse.core.explanation import Explanation
 from cse.delivery import Delivery
+from cse.grafana import PREFIX as GRAFANA
+from cse.grafana import Grafana
 from cse.observability import Observability, Readings
+from cse.onem2m.primitives import Request, Response
 from cse.resources.declare import Privilege
 from cse.security import Security
 from cse.status_page import PREFIX, StatusPage
@@ -35,6 +38,10 @@ class Shown(Protocol):
         """How it is now."""
         ...
 
+    def enter(self, request: Request) -> Awaitable[Response]:
+        """Serve a request that came in over a binding."""
+        ...
+
     def explain(self, who: str, privilege: Privilege, to: str, child: int | None, address: str) -> Explanation:
         """Why somebody may or may not do something."""
         ...
@@ -42,7 +49,7 @@ class Shown(Protocol):
 
 def prefixes(config: CseConfig) -> tuple[str, ...]:
     """Where the pages are that ``pages`` gives for such a CSE."""
-    return (PREFIX, *Observability.PATHS, *((CONSOLE,) if config.console else ()))
+    return (PREFIX, GRAFANA, *Observability.PATHS, *((CONSOLE,) if config.console else ()))
 
 
 def pages(cse: Shown) -> dict[str, Any]:
@@ -59,6 +66,7 @@ def pages(cse: Shown) -> dict[str, Any]:
     seen = Observability(cse.readings, lambda: cse.processes())
     metrics = seen if config.open_metrics else status.guarding(seen)
     shown: dict[str, Any] = {PREFIX: status, "/health": seen, "/ready": seen, "/metrics": metrics}
+    shown[GRAFANA] = Grafana(cse.enter, lambda: security.authenticate, believe_originators=config.insecure_dev)
     if cse.console is not None:
         shown[CONSOLE] = cse.console
     return shown
