@@ -1,4 +1,4 @@
-"""What the HTTP port serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, ``/console``, ``/grafana``."""
+"""What the HTTP port serves beside oneM2M: ``/_onemec``, ``/health``, ``/ready``, ``/metrics``, ``/console``, ..."""
 
 from __future__ import annotations
 
