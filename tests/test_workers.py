@@ -262,6 +262,14 @@ async def test_websockets_and_watches_come_through_every_worker(postgres_url: st
                 event = await asyncio.wait_for(watch.content.readline(), LIMIT_S)
             assert b'"seen"' in event
             watch.close()
+        pages = [await http.get(f"{cse.url}/console/api/live") for _ in range(8)]
+        await must(2001, http, "POST", container, 4, {"m2m:cin": {"con": "shown"}})
+        for page in pages:
+            told = b""
+            while b'"shown"' not in told:
+                told += await asyncio.wait_for(page.content.readline(), LIMIT_S)
+            assert b"event: hello" in told
+            page.close()
         for _ in range(8):
             async with http.get(f"{cse.url}/cse-in/nothing?watch") as refused:
                 assert refused.headers["X-M2M-RSC"] == "4004"
