@@ -10,35 +10,25 @@ import contextlib
 import logging
 import os
 import secrets
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from cse import serving
 from cse.admission import Admission, AdmissionLimits
 from cse.bindings.coap import BindError as CoapBindError
-from cse.bindings.coap import CoapLimits, CoapServer
-from cse.bindings.coap_blockwise import BlockLimits
-from cse.bindings.coap_client import CoapSender
 from cse.bindings.dialects import Dialects
 from cse.bindings.http import BindError as HttpBindError
 from cse.bindings.http import HttpServer
-from cse.bindings.http_browser import CrossOrigin
-from cse.bindings.http_connections import HttpLimits
-from cse.bindings.http_watch import SCHEME, Watches
-from cse.bindings.late_sender import LateSender
-from cse.bindings.mqtt import MqttBinding, MqttStartError
+from cse.bindings.http_watch import Watches
+from cse.bindings.mqtt import MqttStartError
 from cse.bindings.mqtt_connection import LinkState
-from cse.bindings.mqtt_limits import MqttLimits
 from cse.bindings.outbound import OutboundGuard
-from cse.bindings.websocket import CHANNEL, WebSocketBinding
-from cse.bindings.websocket_connection import Upgrade, WebSocketLimits
-from cse.config import CseConfig, outbound_rules, split_address
+from cse.bindings.websocket_connection import Upgrade
+from cse.config import CseConfig, outbound_rules
 from cse.console.app import Console
 from cse.console.inspector import Inspector
 from cse.core.expiry import expire
@@ -50,6 +40,7 @@ from cse.core.numbers import AE, CSE_BASE
 from cse.core.setup import IdentityChanged, prepare
 from cse.core.timers import next_due, rebuild, run_due
 from cse.delivery import Delivery
+from cse.endpoints import Endpoints
 from cse.metering import RequestMeter
 from cse.observability import Readings
 from cse.onem2m.errors import CseError
@@ -68,7 +59,6 @@ from cse.verification import VerificationLimits, Verifications, creator_of
 
 _log = logging.getLogger("cse")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 
 
 class StartError(Exception):
@@ -117,7 +107,8 @@ class Cse:
         self._mounts = dict(mounts or {})
         self._new_id = Identifiers()
         self._senders: dict[str, Sender] = {}
-        self.guard = OutboundGuard(outbound_rules(config), self._listening)
+        self.guard = OutboundGuard(outbound_rules(config), lambda: self.endpoints.listening())
+        self.endpoints = Endpoints(config, self, self.guard, front)
         self.delivery = Delivery(self._senders, self.serve, config.id, self._delivered, self.guard, self._keeps)
         self.dialects = Dialects(config.name)
         self.admission = Admission(AdmissionLimits(rate_per_s=config.rate_per_s), time.monotonic)
@@ -138,12 +129,6 @@ class Cse:
         self._working: set[asyncio.Task[Any]] = set()
         self._timer_due: float | None = None
         self._timer_wake = asyncio.Event()
-        self._http = self._front = front
-        self._coap: CoapServer | None = None
-        self._coaps: CoapServer | None = None
-        self._mqtt: MqttBinding | None = None
-        self._ws: WebSocketBinding | None = None
-        self._watches: Watches | None = None
         self._evaluator: Evaluator = SemanticProcess()
         self.registration: Registration | None = None
         self.engine: Engine
@@ -185,7 +170,7 @@ class Cse:
         await self._set_up()
         self.delivery.resume(self.engine)
         await self._open_bindings()
-        poa = self.config.poa or self._points_of_access()
+        poa = self.config.poa or self.endpoints.points_of_access()
         self.hosting.settings = replace(settings, poa=poa)
         await self._set_up()
         rebuild(self.hosting, self.env())
@@ -214,87 +199,21 @@ class Cse:
             _log.warning("the CSEBase cannot be brought up to date: %s", error.debug)
 
     async def _open_bindings(self) -> None:
-        config, lenient = self.config, self.config.profile == "lenient"
-        http_sender = LateSender(partial(_http_sender, self.security.client_tls(), self.guard))
-        coap_sender = CoapSender(guard=self.guard)
-        self._senders.update({"http": http_sender, "https": http_sender, "coap": coap_sender, "coaps": coap_sender})
-        self._ws = self._websocket()
-        self._senders.update({"ws": self._ws, "wss": self._ws, CHANNEL: self._ws})
-        self.delivery.open_channel = self._ws.channel
-        self._watches = Watches(
-            self.enter,
-            self.hosting.watched,
-            lambda ri: self.engine.get(ri) is not None,
-            release=config.releases[-1],
-            lenient=lenient,
-            note=self.dialects.note,
-        )
-        self._senders[SCHEME] = self._watches
-        if config.http:
-            self.console = Console(self) if config.console else None
+        ends = self.endpoints
+        self._senders.update(ends.prepare(self.security, self.hosting.watched))
+        assert ends.ws is not None
+        self.delivery.open_channel = ends.ws.channel
+        if self.config.http:
+            self.console = Console(self) if self.config.console else None
             self.pages = {**pages(self), **self._mounts}
-        if config.http and self._front is None:
-            host, port = split_address(config.http)
-            self._http = HttpServer(
-                self.enter,
-                host,
-                port,
-                limits=HttpLimits(body_bytes=config.max_body_bytes),
-                lenient=lenient,
-                mounts=self.pages,
-                tls=self.security.server_tls(),
-                accept_upgrade=self._ws.accept if config.ws else None,
-                cross_origin=CrossOrigin(config.cors_origins) if config.cors_origins else None,
-                watches=self._watches,
-                authenticate=self.security.authenticate,
-                read_certificate=self.security.entity_of_certificate if config.tls_ca else None,
-                note=self.dialects.note,
-                begin=self.begin,
-            )
-            await self._http.start()
-        if config.coap:
-            host, port = split_address(config.coap)
-            blocks = BlockLimits(body_bytes=config.max_body_bytes)
-            coap_limits = CoapLimits(blocks=blocks)
-            note = self.dialects.note
-            self._coap = CoapServer(
-                self.enter, host, port, limits=coap_limits, lenient=lenient, note=note, begin=self.begin
-            )
-            await self._coap.start()
-        if config.coaps:
-            host, port = split_address(config.coaps)
-            limits = CoapLimits(blocks=BlockLimits(body_bytes=config.max_body_bytes))
-            dtls = self.security.dtls()
-            note = self.dialects.note
-            self._coaps = CoapServer(
-                self.enter, host, port, limits=limits, lenient=lenient, dtls=dtls, note=note, begin=self.begin
-            )
-            await self._coaps.start()
-        if config.mqtt:
-            self._mqtt = MqttBinding(
-                config.mqtt,
-                config.id,
-                serve=self.enter,
-                begin=self._begin_mqtt,
-                lenient=lenient,
-                cse_name=config.name,
-                limits=MqttLimits(payload_bytes=config.max_body_bytes, readable_bytes=4 * config.max_body_bytes),
-                sp_id=config.sp_id,
-                may_relay=self._may_relay,
-                guard=self.guard.address,
-                broker_authenticates=config.mqtt_acl,
-                tls=self.security.mqtt_tls(),
-            )
-            await self._mqtt.start()
-            self._senders.update({"mqtt": self._mqtt, "mqtts": self._mqtt})
+        self._senders.update(await ends.open(self.security, self.pages))
 
     def readings(self) -> Readings:
         """How this CSE is now."""
         parts = {"storage": self.engine.health()}
-        if self._mqtt is not None:
-            parts["mqtt"] = (
-                "ok" if self._mqtt.state is LinkState.CONNECTED else f"not connected to {self._mqtt.broker.address}"
-            )
+        mqtt, watches = self.endpoints.mqtt, self.endpoints.watches
+        if mqtt is not None:
+            parts["mqtt"] = "ok" if mqtt.state is LinkState.CONNECTED else f"not connected to {mqtt.broker.address}"
         if self.registration is not None:
             registered = self.registration.registered.is_set()
             parts["registrar"] = "ok" if registered else f"not registered with {self.config.registrar_id}"
@@ -309,9 +228,9 @@ class Cse:
             waiting=counts.waiting,
             targets=self.delivery.targets,
             attempts_s=self.delivery.seconds,
-            watches=self._watches.count if self._watches is not None else 0,
+            watches=watches.count if watches is not None else 0,
             store=self.engine.figures(),
-            mqtt=(self._mqtt.figures, self._mqtt.counters) if self._mqtt is not None else None,
+            mqtt=(mqtt.figures, mqtt.counters) if mqtt is not None else None,
             parts=parts,
         )
 
@@ -328,31 +247,7 @@ class Cse:
     @property
     def dialect_uses(self) -> Counter[str]:
         """How often each dialect was met, over all bindings."""
-        uses = Counter(self.dialects.uses)
-        if self._mqtt is not None:
-            uses.update(self._mqtt.counters.dialects)
-        if self._ws is not None:
-            uses.update(self._ws.dialects)
-        return uses
-
-    def _websocket(self) -> WebSocketBinding:
-        config = self.config
-        return WebSocketBinding(
-            self.enter,
-            config.id,
-            lenient=config.profile == "lenient",
-            sp_id=config.sp_id,
-            limits=WebSocketLimits(message_bytes=config.max_body_bytes),
-            allowed_origins=config.cors_origins,
-            may_relay=self._may_relay,
-            is_registered=lambda entity: bool(
-                self.engine.referring("aei", entity) or self.engine.referring("csi", entity)
-            ),
-            believe_originators=config.insecure_dev,
-            authenticate=self.security.authenticate,
-            tls=self.security.client_tls(),
-            guard=self.guard,
-        )
+        return Counter(self.dialects.uses) + self.endpoints.dialects()
 
     async def stop(self, grace_s: float = 8.0) -> None:
         """Finish what was taken, deliver what is queued, close everything. Safe to call at any time."""
@@ -360,20 +255,9 @@ class Cse:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._mqtt is not None:
-            await self._mqtt.stop()
-        if self._coap is not None:
-            await self._coap.stop()
-        if self._coaps is not None:
-            await self._coaps.stop()
         if self.console is not None:
             self.console.close()
-        if self._watches is not None:
-            await self._watches.close()
-        if self._ws is not None:
-            await self._ws.close(max(0.2, min(2.0, deadline - time.monotonic())))
-        if self._http is not None and self._front is None:
-            await self._http.stop(grace_s=max(0.5, (deadline - time.monotonic()) / 2))
+        await self.endpoints.close(deadline)
         await self._evaluator.close()
         await self.delivery.stop(max(0.2, min(2.0, deadline - time.monotonic())))
         # What was not delivered is on its way back into the store.
@@ -383,26 +267,9 @@ class Cse:
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
 
-    def _listening(self) -> list[tuple[str, int]]:
-        return [server.listening for server in (self._http, self._coap, self._coaps) if server is not None]
-
     def addresses(self) -> dict[str, str]:
         """Where this CSE can be reached, by binding: URLs with the ports they really have."""
-        found = {}
-        if self._http is not None:
-            found["http"] = self._http.url
-            if self.config.ws:
-                found["ws"] = self._http.url.replace("http", "ws", 1)
-        if self._mqtt is not None:
-            found["mqtt"] = _without_secrets(self.config.mqtt)
-        if self._coap is not None:
-            found["coap"] = self._coap.url
-        if self._coaps is not None:
-            found["coaps"] = self._coaps.url
-        return found
-
-    def _points_of_access(self) -> tuple[str, ...]:
-        return tuple(_reachable(url) for url in self.addresses().values())
+        return self.endpoints.addresses()
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -443,13 +310,13 @@ class Cse:
     @property
     def watches(self) -> Watches:
         """Who answers a GET that wants to watch; there is one once it is started."""
-        assert self._watches is not None
-        return self._watches
+        assert self.endpoints.watches is not None
+        return self.endpoints.watches
 
     def accept(self, upgrade: Upgrade) -> asyncio.Protocol:
         """Take over a connection that asks for a WebSocket."""
-        assert self._ws is not None
-        return self._ws.accept(upgrade)
+        assert self.endpoints.ws is not None
+        return self.endpoints.ws.accept(upgrade)
 
     async def drive(self, steps: Steps, send: Send | None = None) -> Outcome:
         """Run a procedure to its end: ask whom it wants to ask, wait as long as it wants to wait.
@@ -503,7 +370,7 @@ class Cse:
         for send in outcome.outbox:
             self.delivery.post(send)
 
-    def _begin_mqtt(self, request: Request, done: Done) -> Cancellable | None:
+    def begin_mqtt(self, request: Request, done: Done) -> Cancellable | None:
         """As ``begin``; who speaks over the broker is reached over the broker."""
         if request.originator:
             self.delivery.heard_on_broker(request.originator, self.config.mqtt)
@@ -517,16 +384,25 @@ class Cse:
             self.delivery.heard_on_broker(entity["aei"], self.config.mqtt)
         done(response)
 
-    def _may_relay(self, cse_id: str, originator: str) -> bool:
+    def may_relay(self, cse_id: str, originator: str) -> bool:
+        """Whether a CSE may send for an originator, see ``cse.core.identity.may_relay``."""
         return may_relay(self.engine, self.hosting.settings, cse_id, originator)
+
+    def is_registered(self, entity: str) -> bool:
+        """Whether an AE or CSE is registered here."""
+        return bool(self.engine.referring("aei", entity) or self.engine.referring("csi", entity))
+
+    def has(self, ri: str) -> bool:
+        """Whether this CSE hosts the resource with this resource-ID."""
+        return self.engine.get(ri) is not None
 
     def _credentials_changed(self) -> None:
         assert self.security.credentials is not None
         self.hosting.settings = replace(self.hosting.settings, admin=self.security.admins)
-        if self._ws is not None:
-            self._ws.credentials_changed(self.security.credentials.holds)
-        if self._coaps is not None:
-            self._coaps.credentials_changed()
+        if self.endpoints.ws is not None:
+            self.endpoints.ws.credentials_changed(self.security.credentials.holds)
+        if self.endpoints.coaps is not None:
+            self.endpoints.coaps.credentials_changed()
 
     def env(self) -> Env:
         """Time and identifiers for a request that comes now."""
@@ -534,9 +410,9 @@ class Cse:
 
     def _registrations_changed(self) -> None:
         """Something was deleted: the connections and polls of who is gone end soon."""
-        if self._ws is not None:
-            self._ws.registrations_changed()
-        self.delivery.channels.look_soon(lambda ri: self.engine.get(ri) is not None)
+        if self.endpoints.ws is not None:
+            self.endpoints.ws.registrations_changed()
+        self.delivery.channels.look_soon(self.has)
 
     # --- timers ---------------------------------------------------------------------------------------------------
 
@@ -623,27 +499,6 @@ class Cse:
         self._working.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("the task %s ended with a fault", task.get_name(), exc_info=task.exception())
-
-
-def _http_sender(tls: ssl.SSLContext | None, guard: OutboundGuard) -> Sender:
-    from cse.bindings.http_client import HttpSender
-
-    return HttpSender(tls=tls, guard=guard)
-
-
-def _reachable(url: str) -> str:
-    """A listening URL as others can use it: a wildcard address becomes the loopback one."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host not in _WILDCARDS:
-        return url
-    return urlunsplit(parts._replace(netloc=f"127.0.0.1:{parts.port}"))
-
-
-def _without_secrets(url: str) -> str:
-    """A URL without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 __all__ = ["Cse", "StartError"]

@@ -118,9 +118,9 @@ async def test_dialects_of_all_bindings_are_counted_together() -> None:
     cse = await started(profile="lenient")
     try:
         cse.dialects.uses["trailing slash"] += 2
-        assert cse._ws is not None
-        cse._ws.note("no subprotocol")
-        cse._ws.note("trailing slash")
+        assert cse.endpoints.ws is not None
+        cse.endpoints.ws.note("no subprotocol")
+        cse.endpoints.ws.note("trailing slash")
         assert (await read(cse, "dialects"))[1] == {"dialects": {"no subprotocol": 1, "trailing slash": 3}}
     finally:
         await cse.stop()

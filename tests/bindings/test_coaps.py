@@ -183,9 +183,9 @@ async def test_files_that_cannot_be_used_are_said(tmp_path: Path) -> None:
 
 
 def secured(cse: Cse) -> DtlsEndpoint:
-    assert cse._coaps is not None
-    assert cse._coaps._secured is not None
-    return cse._coaps._secured
+    assert cse.endpoints.coaps is not None
+    assert cse.endpoints.coaps._secured is not None
+    return cse.endpoints.coaps._secured
 
 
 def client_hello(cookie: bytes = b"") -> bytes:

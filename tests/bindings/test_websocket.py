@@ -287,7 +287,7 @@ async def test_handshakes(headers: dict[str, str], drop: str, status: int) -> No
 
 async def test_websockets_count_as_connections_for_as_long_as_they_are_open() -> None:
     async with running() as cse, contextlib.AsyncExitStack() as stack:
-        server = cse._http
+        server = cse.endpoints.http
         assert server is not None
         server._guard.limits = HttpLimits(connections=2)
         first = await stack.enter_async_context(connected(cse, "CAdmin"))
