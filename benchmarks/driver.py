@@ -60,7 +60,6 @@ class Generator:
         )
         # Numbers are not used again by the next run within minutes: a CSE recognises what comes twice.
         self._next = int(time.time()) % 9000 * 1_000_000 + 1
-        self.cpu_share = 0.0
         self._sink_port = 0
 
     def __enter__(self) -> Generator:
@@ -162,12 +161,11 @@ class Generator:
             "rate_per_s": effort.rate_per_s,
             "first": first or self._next,
         }
-        before, began = cpu_seconds(pids), time.perf_counter()
+        before = cpu_seconds(pids)
         answer = self._ask(job)
         if "error" in answer:
             raise BenchError(answer["error"])
         used = cpu_seconds(pids) - before
-        self.cpu_share = answer.pop("generator_cpu_s") / (time.perf_counter() - began)
         sample = Sample(**answer)
         if not first:
             self._next += sample.answers + sample.wrong + clients + 1

@@ -68,11 +68,13 @@ class Results:
         rows: all rows.
         facts: date, machine, durability and so on, by name.
         values: all single values of the repeated rows, by scenario and subject.
+        failed: scenarios that could not be measured on the first subject, and why.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def row(self, scenario: str, subject: str) -> Row | None:
         """One row, None when there is none."""

@@ -53,25 +53,43 @@ def measure(wish: Wish, progress: Progress) -> Results:
     Raises:
         BenchError: something needed is missing.
     """
-    with Stage(wish.directory) as stage, Generator() as generator:
-        return _Session(wish, stage, generator, progress).run()
+    _check(wish)
+    with Generator() as generator:
+        session = _Session(wish, generator, progress)
+        if wish.scenarios:
+            with Stage(wish.directory) as stage:  # what is repeated is over before the studies begin: two cores only
+                session.repeated(stage)
+        return session.lasting()
+
+
+def _check(wish: Wish) -> None:
+    """What was asked for by name has to be possible, which is known before an hour of measuring."""
+    for study in wish.studies:
+        asked = sorted({row.name for row in study.rows} & wish.demanded)
+        if asked and (why := _not_here(wish, study)):
+            raise BenchError(f"{', '.join(asked)}: {why}")
+
+
+def _not_here(wish: Wish, study: Study) -> str:
+    return "not with --url: it starts CSEs of its own" if wish.subject is not None else study.missing()
 
 
 class _Session:
-    def __init__(self, wish: Wish, stage: Stage, generator: Generator, progress: Progress) -> None:
-        self._wish, self._stage, self._generator, self._progress = wish, stage, generator, progress
+    def __init__(self, wish: Wish, generator: Generator, progress: Progress) -> None:
+        self._wish, self._generator, self._progress = wish, generator, progress
         self._results = Results()
         self._readings: dict[tuple[str, str], list[Reading]] = {}
         self._remarks: dict[tuple[str, str], str] = {}
-        self._done = self._total = 0
+        self._done = 0
+        self._total = wish.options.repetitions * sum(len(study.rows) for study in wish.studies)
 
-    def run(self) -> Results:
-        """All scenarios on all subjects."""
-        arenas = self._arenas() if self._wish.scenarios else []
-        broker = arenas[0].subject.broker if arenas else None
-        yardsticks = Yardsticks(self._stage, self._generator, broker)
-        wanted = yardsticks.wanted(self._wish.scenarios) if arenas else []
-        self._total = self._wish.options.repetitions * (len(wanted) + len(self._wish.scenarios) * len(arenas))
+    def repeated(self, stage: Stage) -> None:
+        """The scenarios that are measured slice by slice, on all subjects."""
+        arenas = self._arenas(stage)
+        yardsticks = Yardsticks(stage, self._generator, arenas[0].subject.broker)
+        wanted = yardsticks.wanted(self._wish.scenarios)
+        slices = len(wanted) + len(self._wish.scenarios) * len(arenas)
+        self._total += self._wish.options.repetitions * slices
         try:
             for _ in range(self._wish.options.repetitions):
                 for name, title in wanted:
@@ -82,24 +100,43 @@ class _Session:
                         self._tell(f"{scenario.title} ({arena.subject.name})")
                         self._slice(scenario, arena)
         finally:
-            if self._wish.subject is not None and arenas:
+            if self._wish.subject is not None:
                 arenas[0].clean_up()
-        self._facts(arenas)
         self._rows(arenas, wanted)
+        for arena in arenas:
+            subject = arena.subject
+            self._results.facts[f"durability of {subject.name}"] = subject.durability
+            if subject.broker_name:
+                self._results.facts["broker"] = subject.broker_name
+
+    def lasting(self) -> Results:
+        """The studies; returns everything."""
         for study in self._wish.studies:
             self._study(study)
+        options, facts = self._wish.options, self._results.facts
+        if self._wish.subject is None:
+            facts[f"durability of {subjects.OURS}"] = subjects.SHIPPED
+        facts["date"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        facts["machine"] = machine()
+        facts["command"] = self._wish.command
+        facts["runs"] = (
+            f"median of {options.repetitions}, {options.effort.seconds:g} s each after {options.effort.warm_up_s:g} s "
+            f"of warm-up, interleaved; content of 256 bytes; load generator on the same machine"
+        )
+        if options.scale != 1:
+            facts["scale"] = f"{options.scale:g} of the large numbers"
         return self._results
 
-    def _arenas(self) -> list[Arena]:
+    def _arenas(self, stage: Stage) -> list[Arena]:
         mqtt = None
         if self._wish.subject is not None:
             first = self._wish.subject()
             mqtt = (first.broker, first.broker_name) if first.broker else None
         else:
             if any(scenario.binding == "mqtt" for scenario in self._wish.scenarios):
-                mqtt = subjects.broker(self._stage)
-            first, _ = subjects.ours(self._stage, mqtt=mqtt)
-        found = [first, *(peer(self._stage, mqtt) for peer in self._wish.peers)]
+                mqtt = subjects.broker(stage)
+            first, _ = subjects.ours(stage, mqtt=mqtt)
+        found = [first, *(peer(stage, mqtt) for peer in self._wish.peers)]
         return [Arena(subject, self._generator, self._wish.options) for subject in found]
 
     def _slice(self, scenario: Scenario, arena: Arena) -> None:
@@ -116,57 +153,43 @@ class _Session:
         except Unsupported as error:
             self._remarks[key] = str(error)
         except BenchError as error:
+            self._remarks[key] = f"could not be measured: {error}"
             if not foreign:
-                raise
-            self._remarks[key] = str(error)
+                self._results.failed[scenario.name] = str(error)
 
     def _study(self, study: Study) -> None:
         names = frozenset(row.name for row in study.rows)
         wanted = names & self._wish.demanded or names
-        why = study.missing()
-        if self._wish.subject is not None:
-            why = "not with --url: it starts CSEs of its own"
-        if why and names & self._wish.demanded:
-            raise BenchError(f"{', '.join(sorted(wanted))}: {why}")
+        why = _not_here(self._wish, study)
         bench = Bench(self._generator, self._wish.options, self._wish.directory, wanted, self._tell)
         if not why:
-            study.run(bench)
+            why = self._try(study, bench)
         for scenario in study.rows:
             if scenario.name in wanted:
                 row = summary(
                     scenario, subjects.OURS, bench.readings.get(scenario.name, []), scale=bench.options.scale, ours=True
                 )
-                row.remark = why or row.remark
+                row.remark = row.remark if row.repetitions else why
                 self._results.rows.append(row)
                 values = [reading.value or 0.0 for reading in bench.readings.get(scenario.name, [])]
                 self._results.values[scenario.name, subjects.OURS] = values
 
+    def _try(self, study: Study, bench: Bench) -> str:
+        """Run a study; a failure is told in its rows, because the rest of a long run is worth having."""
+        try:
+            study.run(bench)
+        except BenchError as error:
+            self._results.failed |= {name: str(error) for name in bench.wanted - set(bench.readings)}
+            return f"could not be measured: {error}"
+        return ""
+
     def _tell(self, what: str) -> None:
-        self._progress(self._done, self._total, what)
+        self._progress(min(self._done, self._total), self._total, what)
         self._done += 1
 
     def _note(self, scenario: str, subject: str, reading: Reading) -> None:
         self._readings.setdefault((scenario, subject), []).append(reading)
         self._results.values.setdefault((scenario, subject), []).append(reading.value or 0.0)
-
-    def _facts(self, arenas: Sequence[Arena]) -> None:
-        options, facts = self._wish.options, self._results.facts
-        facts["date"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        facts["machine"] = machine()
-        facts["command"] = self._wish.command
-        facts["runs"] = (
-            f"median of {options.repetitions}, {options.effort.seconds:g} s each after {options.effort.warm_up_s:g} s "
-            f"of warm-up, interleaved; content of 256 bytes; load generator on the same machine"
-        )
-        if options.scale != 1:
-            facts["scale"] = f"{options.scale:g} of the large numbers"
-        if self._wish.subject is None:
-            facts[f"durability of {subjects.OURS}"] = subjects.SHIPPED
-        for arena in arenas:
-            subject = arena.subject
-            facts[f"durability of {subject.name}"] = subject.durability
-            if subject.broker_name:
-                facts["broker"] = subject.broker_name
 
     def _rows(self, arenas: Sequence[Arena], wanted: Sequence[tuple[str, str]]) -> None:
         values = self._results.values

@@ -109,6 +109,8 @@ def bench(
             path.write_text(text(results))
     if plot_ is not None:
         plot.draw(results, plot_)
+    if results.failed:
+        fail("; ".join(f"{name} could not be measured: {why}" for name, why in results.failed.items()), 3)
     if any(row.wrong for row in results.rows if row.subject in (OURS, FOREIGN)):
         fail("answers were wrong or notifications lost, see above: they are not in the rates", 3)
 
