@@ -160,7 +160,7 @@ class Adapter:
         except TracingUnavailable as error:
             await self._listener.stop()
             raise AdapterStartError(str(error)) from error
-        tracing = self._tracing
+        self._listener.tracing = tracing = self._tracing
         if tracing is not None:
             self._edge.trace_parent = lambda: tracing.header() or None
 

@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import load_cbor, load_json
 from cse.onem2m.status import Status
+from cse.tracing import Tracing, work
 from mec_adapter.config import AdapterStartError, listen_address
 from mec_adapter.metrics import AdapterMetrics
 from mec_adapter.mp1.types import JsonObject
@@ -67,6 +68,8 @@ class Listener:
         self._on_notification = on_notification
         self._on_callback = on_callback
         self._status, self._platform, self._metrics = status, platform, metrics
+        #: makes a span of what arrives; None makes none
+        self.tracing: Tracing | None = None
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -117,7 +120,8 @@ class Listener:
             if body.get("vrq") is True:
                 continue
             try:
-                status = await self._on_notification(request.match_info["path"], body)
+                with work(self.tracing, "oneM2M notification", request.headers.get("traceparent")):
+                    status = await self._on_notification(request.match_info["path"], body)
             except Exception:
                 _log.exception("notification below %s", request.path)
                 return _answer(request, Status.INTERNAL_SERVER_ERROR, "the notification could not be taken")
@@ -134,7 +138,8 @@ class Listener:
             return _problem(400, "the body is not a notification object")
         if len(body) == 1 and isinstance(inner := next(iter(body.values())), dict):
             body = inner
-        wanted = await self._on_callback(request.match_info["path"], body)
+        with work(self.tracing, "MEC notification", request.headers.get("traceparent")):
+            wanted = await self._on_callback(request.match_info["path"], body)
         return web.Response(status=204) if wanted else _problem(404, "nobody here waits for this notification")
 
     async def _show_status(self, request: web.Request) -> web.Response:

@@ -20,7 +20,7 @@ from cse.client import Client
 from cse.config import CseConfig
 from cse.tracing import current_trace_id, open_tracing, read_trace_parent
 from tests.brokers import free_port
-from tests.mec.adapter_fixtures import cse_settings, running_adapter, until
+from tests.mec.adapter_fixtures import cse_settings, running_adapter, running_cse, until
 from tests.mec.conftest import running
 
 OUTSIDE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -244,6 +244,33 @@ async def test_what_is_found_over_mp1_is_one_trace_with_what_becomes_of_it_in_th
             registered = collector.one("register at the CSE")
             names = [span.name for span in collector.spans if span.parent_id == registered.span_id]
             assert "oneM2M CREATE" in names
+
+
+async def test_a_notification_to_the_adapter_goes_on_in_the_trace_of_what_caused_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    async with (
+        collecting(monkeypatch) as collector,
+        running_cse("IN") as cloud,
+        traced_cse("MN", otlp=collector.url) as edge,
+    ):
+        url = edge.addresses()["http"]
+        sync = {"cloud_url": cloud.addresses()["http"], "outbox": str(tmp_path / "o.db"), "audit_s": 60.0}
+        async with (
+            running_adapter(cse_url=url, mep_url="", otlp=collector.url, sync=sync) as adapter,
+            Client(url, cse_id="/id-edge", originator="Cdev") as device,
+        ):
+            await device.register("Ndev", "dev")
+            await device.create_container("-/dev", "data", lbl=["sync:cloud"])
+            await until(lambda: adapter.status().sync.containers, 30)
+            await device.post("-/dev/data", "1")
+
+            def taken() -> list[Span]:
+                wanted = ["send NOTIFY", "oneM2M CREATE"]
+                return [one for one in collector.all("oneM2M notification") if collector.roots_of(one) == wanted]
+
+            await until(taken, 30)
+            assert taken()[0].service == "onemec-adapter"
 
 
 @pytest.mark.parametrize(
