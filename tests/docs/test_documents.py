@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,16 +49,18 @@ def run(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[str]]]:
-    """The runs of the documents whose tests were chosen, the longest first."""
+    """The runs of the documents whose tests were chosen, in their order."""
     chosen = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     names = {params["document"] for params in chosen if params.get("document") in DOCUMENTS}
     with ThreadPoolExecutor(_TOGETHER) as pool:
-        yield {name: pool.submit(run, name) for name in sorted(names, key=to_run, reverse=True)}
+        yield {name: pool.submit(run, name) for name in sorted(names, key=DOCUMENTS.index)}
 
 
 @pytest.mark.stack
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if to_run(name)])
 def test_what_the_document_shows_is_true(document: str, runs: dict[str, Future[str]]) -> None:
+    # each block has its own time limit; that of a test (pyproject.toml) would end all of pytest on a slow machine
+    faulthandler.cancel_dump_traceback_later()
     if failure := runs[document].result():
         pytest.fail(failure, pytrace=False)
 
