@@ -21,6 +21,7 @@ from onemec import (
     explain_command,
     export_command,
     handover_command,
+    homeassistant_command,
     import_command,
     mep_command,
     reference_command,
@@ -62,6 +63,9 @@ app.command("import", cls=resources_command.ResourceCommand, rich_help_panel=res
 app.command("bench", rich_help_panel="Look inside")(bench_command.bench)
 app.command("doctor", rich_help_panel="Look inside")(doctor_command.doctor)
 app.add_typer(config_command.app, name="config", rich_help_panel="Look inside")
+app.command("homeassistant", cls=resources_command.ResourceCommand, rich_help_panel="Parts")(
+    homeassistant_command.homeassistant
+)
 app.command("types", rich_help_panel="Look inside")(types_command.types)
 app.command("reference", hidden=True)(reference_command.reference)
 
