@@ -295,6 +295,11 @@ def test_a_trace_parent_that_makes_no_sense_is_ignored(header: str, read: str | 
     assert sent.get("TRACEPARENT") == read
 
 
+def test_of_two_trace_parents_neither_counts_and_the_request_is_served() -> None:
+    headers = [(b"x-m2m-ri", b"1"), (b"x-m2m-rvi", b"3"), *[(b"traceparent", OUTSIDE.encode())] * 2]
+    assert decode_request("GET", b"/cse-in", b"", headers, b"", lenient=False).trace_parent is None
+
+
 async def test_a_log_line_names_the_trace_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     async with collecting(monkeypatch) as collector:
         tracing = open_tracing(collector.url, "onemec-test")
