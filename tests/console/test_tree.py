@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -90,6 +92,15 @@ def test_markup_in_values_and_labels_is_text(house: RunningCse, open_view: OpenV
     page.locator('[data-to="cse-in/room"] > .node').click()
     expect(page.locator("#details table.pairs")).to_contain_text("<script>alert(2)</script>")
     assert page.locator("main img, main script").count() == 0
+    house.create("cse-in/room/both", 4, "m2m:cin", {"con": {HOSTILE: 1, "other": 2}})
+    page.goto(f"{house.url}/console/#/tree?to=cse-in/room/both")
+    expect(page.locator(".chart .legend")).to_contain_text(HOSTILE)
+    page.goto(f"{house.url}/console/#/requests")
+    expect(page.locator("#live-word")).to_have_text("live")
+    house.create("cse-in/room/hostile", 4, "m2m:cin", {"con": HOSTILE})
+    page.locator("tr.selectable", has_text="cin").first.click()
+    expect(page.get_by_role("region", name="Request primitive")).to_contain_text("<script>alert(2)</script>")
+    assert page.locator("main img, main script").count() == 0
 
 
 def test_an_operator_creates_changes_and_deletes(house: RunningCse, open_view: OpenView) -> None:
@@ -130,3 +141,16 @@ def test_a_thousand_children_come_by_pages(house: RunningCse, open_view: OpenVie
     expect(children).to_have_count(401)
     page.get_by_text("Show more children of many").click()
     expect(children).to_have_count(450)
+
+
+def test_of_many_values_some_are_drawn_and_the_newest_always(house: RunningCse, open_view: OpenView) -> None:
+    house.create("cse-in", 3, "m2m:cnt", {"rn": "busy"})
+    for number in range(1200):
+        house.create("cse-in/busy", 4, "m2m:cin", {"con": str(number)})
+    page = open_view(house.url, "tree?to=cse-in/busy").page
+    chart = page.locator(".chart svg")
+    page.get_by_label("Chart of the last").select_option("everything")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"newest 1199\."))
+    shown = re.search(r": (\d+) values", chart.get_attribute("aria-label") or "")
+    assert shown is not None
+    assert 200 <= int(shown[1]) <= 1201

@@ -39,7 +39,7 @@ function ticks(low, high, about) {
 /** A chart. `points` are {t: milliseconds, values: {name: number}}, oldest first; the names become lines. */
 export class Chart {
   /** @param {string} label what it shows @param {function} announce reads a point aloud @param {number} kept points kept */
-  constructor(label, announce, kept = 2000) {
+  constructor(label, announce, kept = 5000) {
     this.label = label;
     this.announce = announce;
     this.kept = kept;
@@ -67,9 +67,10 @@ export class Chart {
     this.draw();
   }
 
-  /** Show these points. */
+  /** Show these points, and those that came after them while they were read. */
   set(points) {
-    this.points = points.slice(-this.kept);
+    const last = points.at(-1)?.t ?? -Infinity;
+    this.points = [...points, ...this.points.filter(point => point.t > last)].slice(-this.kept);
     this.later();
   }
 
