@@ -141,8 +141,12 @@ class LoggedStore(Tree):
         A read-only store keeps only what removes something; other changes are undone and their ticket fails. It keeps
         no sends: a deletion must not need room for them.
         """
+        try:
+            kept = bool(sends) and not self._refusal and self._outbox.add(self._commits.gathering, sends)
+        except TypeError:
+            self.rollback()
+            raise
         began = self._close_transaction()
-        kept = bool(sends) and not self._refusal and self._outbox.add(self._commits.gathering, sends)
         if len(self._journal) == began:
             if kept:
                 self._commits.add()

@@ -66,16 +66,17 @@ class Outbox:
             self._next = number + 1
 
     def add(self, group: Group, sends: Iterable[Send]) -> bool:
-        """Put sends into a group; gives whether there were any to keep."""
-        added = False
-        if self._keeps:
-            for send in sends:
-                if send.kept:
-                    self._numbers[send.request.request_id] = self._next
-                    group.sends.append((self._next, encode(send)))
-                    self._next += 1
-                    added = True
-        return added
+        """Put sends into a group, all or none; gives whether there were any to keep.
+
+        Raises:
+            TypeError: the content of one is no JSON.
+        """
+        rows = [(send.request.request_id, encode(send)) for send in sends if send.kept] if self._keeps else []
+        for request_id, body in rows:
+            self._numbers[request_id] = self._next
+            group.sends.append((self._next, body))
+            self._next += 1
+        return bool(rows)
 
     def sent(self, group: Group, send: Send) -> bool:
         """Nobody needs this one any more: its row goes with a group; gives whether there was one."""

@@ -167,6 +167,18 @@ async def test_a_store_that_takes_only_deletions_keeps_no_sends(on_disk: SqliteS
     await on_disk.durable(ticket)
 
 
+async def test_a_send_that_cannot_be_kept_undoes_its_change(on_disk: SqliteStore, tmp_path: Path) -> None:
+    on_disk.begin()
+    add(on_disk, "cb", "other", "o")
+    request = Request(Operation.NOTIFY, "http://t/", "/id-in", "odd", content={"m2m:sgn": {"n": {1}}})
+    with pytest.raises(TypeError):
+        on_disk.commit([notification(1), Send(request)])
+    assert on_disk.get("o") is None
+    assert not on_disk.keeps(notification(1))
+    await change(on_disk, notification(2))
+    assert rows(tmp_path / "cse.db") == [1]
+
+
 async def test_without_sends_nothing_is_written_about_them(on_disk: SqliteStore) -> None:
     statements: list[str] = []
     on_disk._database.write.set_trace_callback(statements.append)
