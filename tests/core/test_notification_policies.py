@@ -577,3 +577,36 @@ def test_there_is_one_blocking_subscription_and_none_by_update(world: World) -> 
     changed = world.update(f"{PATH}/plain", {"m2m:sub": {"enc": {"net": [7]}, "nct": 2}}, "Cae")
     assert changed.status is Status.BAD_REQUEST
     assert world.update(f"{PATH}/sub", {"m2m:sub": {"exc": 5}}, "Cae").status is Status.UPDATED
+
+
+# --- what comes again -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_comes_again_has_the_request_identifier_it_had(world: World, restarted: bool) -> None:
+    """A target may have taken it though its answer was lost: it can tell."""
+    subscribe(world, pn=2)
+    world.post()
+    world.post()
+    first = [send.request.request_id for send in world.outbox]
+    assert len(set(first)) == 2
+    if restarted:  # nobody answered before the CSE was killed
+        world.outbox.clear()
+        rebuild(world.cse, world.env())
+    else:
+        feed_back(world, None)
+    world.advance(31)
+    assert [send.request.request_id for send in world.outbox] == first
+    feed_back(world, Response(Status.OK))
+    world.post()
+    assert world.outbox[-1].request.request_id not in first
+
+
+def test_only_what_nobody_else_keeps_is_for_the_store(world: World) -> None:
+    subscribe(world, pn=2)
+    subscribe(world, "cse-in/ae", rn="other")
+    world.post()
+    assert [send.kept for send in world.outbox] == [False]
+    world.outbox.clear()
+    world.container(name="seen")
+    assert [send.kept for send in world.outbox] == [True]
