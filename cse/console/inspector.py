@@ -5,6 +5,7 @@ Nobody watching costs a request one look at ``on``. What is kept is bounded in n
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Request, Response, error_response
 from cse.onem2m.serialisation import dump_json
 from cse.ports import Begin, Cancellable, Done, Serve
+
+_log = logging.getLogger("cse.console")
 
 #: requests kept; beyond, the oldest go
 KEPT = 1000
@@ -126,6 +129,14 @@ class Inspector:
 
     def _keep(self, request: Request, response: Response, binding: str, at_s: float, begin_s: float) -> None:
         duration_s = time.perf_counter() - begin_s
+        try:
+            record = self._record(request, response, binding, at_s, duration_s)
+            self._records.append(record)
+            self.tell(record)
+        except Exception:  # whoever looks must not harm who is looked at
+            _log.exception("request %s cannot be shown", request.request_id)
+
+    def _record(self, request: Request, response: Response, binding: str, at_s: float, duration_s: float) -> Inspected:
         self._number += 1
         primitive = encode_request(request)
         for name in _SECRETS:
@@ -136,7 +147,7 @@ class Inspector:
         answer = encode_response(response)
         answer.pop("ati", None)
         _bounded(answer)
-        record = Inspected(
+        return Inspected(
             self._number,
             at_s,
             request.binding or binding or "internal",
@@ -147,8 +158,6 @@ class Inspector:
             duration_s,
             whole,
         )
-        self._records.append(record)
-        self.tell(record)
 
     def since(self, number: int, sees: Callable[[Inspected], bool] = lambda record: True) -> list[Inspected]:
         """The records after ``number``, oldest first: those that one may see."""

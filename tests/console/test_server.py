@@ -295,6 +295,17 @@ async def test_what_is_kept_is_bounded_and_without_secrets() -> None:
     assert "jwt" not in json.dumps([record.as_json() for record in kept])
 
 
+async def test_whoever_looks_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    inspector = Inspector()
+
+    def fail(_record: Any) -> None:
+        raise RuntimeError("a fault in the console")
+
+    inspector.tell = fail
+    assert (await inspector.serve(request(), served)).status is Status.CREATED
+    assert "cannot be shown" in caplog.text
+
+
 async def test_others_are_not_explained_to_viewers(secure: tuple[Cse, dict[str, str]]) -> None:
     cse, tokens = secure
     await primitive(cse, tokens["admin"], op=1, to="cse-in", ty=3, pc={"m2m:cnt": {"rn": "secret"}})
