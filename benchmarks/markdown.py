@@ -32,6 +32,8 @@ def write(results: Results) -> str:
     mine = rows[0].subject if rows else ""
     ours = [row for row in rows if row.subject == mine]
     lines = [_HEAD.format(durability=durability, **{key: facts[key] for key in ("command", "date", "machine", "runs")})]
+    if "other work" in facts:
+        lines.append(f"**The machine was not quiet: {facts['other work']}.**\n")
     if "scale" in facts:
         lines.append(
             f"**This run used {facts['scale']}; the large scenarios are not comparable with their targets.**\n"

@@ -12,6 +12,9 @@ from typing import Any
 
 from benchmarks.scenarios import Reading, Scenario, Target
 
+#: a machine whose load average is below this part of its cores is quiet
+_QUIET = 0.5
+
 
 @dataclass(slots=True)
 class Row:
@@ -104,13 +107,15 @@ def summary(scenario: Scenario, subject: str, readings: Sequence[Reading], *, sc
         return row
     row.wrong = sum(reading.wrong for reading in readings)
     row.first_wrong = next((reading.first_wrong for reading in readings if reading.first_wrong), "")
-    row.remark = next((reading.remark for reading in readings if reading.remark), "")
     values = [reading.value for reading in readings if reading.value is not None]
     if not values:
         row.remark = "no right answer"
         return row
     row.value, row.lowest, row.highest = statistics.median(values), min(values), max(values)
     row.repetitions = len(values)
+    middle = row.value
+    nearest = min(readings, key=lambda one: abs(one.value - middle) if one.value is not None else float("inf"))
+    row.remark = nearest.remark
     row.p50_ms = statistics.median(reading.p50_ms for reading in readings)
     row.p99_ms = statistics.median(reading.p99_ms for reading in readings)
     row.cpu_us = statistics.median(reading.cpu_us for reading in readings)
@@ -128,6 +133,14 @@ def relation(values: Sequence[float], base: Sequence[float]) -> float:
     """Median of value by value, of the same repetition; 0.0 when there is nothing to compare with."""
     ratios = [one / other for one, other in zip(values, base, strict=False) if other]
     return statistics.median(ratios) if ratios else 0.0
+
+
+def other_work() -> str:
+    """What else the machine has to do before a run, in words; "" when it is next to nothing."""
+    waiting, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if waiting < cores * _QUIET:
+        return ""
+    return f"load average {waiting:.1f} on {cores} cores before the run: the figures are too low, ratios hold better"
 
 
 def machine() -> str:

@@ -11,7 +11,7 @@ from benchmarks import subjects
 from benchmarks.arena import Arena, Options, Unsupported
 from benchmarks.driver import Address, Generator
 from benchmarks.processes import BenchError, Stage, resident_mb
-from benchmarks.results import Results, Row, machine, relation, summary
+from benchmarks.results import Results, Row, machine, other_work, relation, summary
 from benchmarks.scenarios import MEGABYTES, PER_SECOND, Reading, Scenario
 from benchmarks.studies import Bench, Study
 from benchmarks.subjects import Subject
@@ -54,12 +54,16 @@ def measure(wish: Wish, progress: Progress) -> Results:
         BenchError: something needed is missing.
     """
     _check(wish)
+    busy = other_work()
     with Generator() as generator:
         session = _Session(wish, generator, progress)
         if wish.scenarios:
             with Stage(wish.directory) as stage:  # what is repeated is over before the studies begin: two cores only
                 session.repeated(stage)
-        return session.lasting()
+        results = session.lasting()
+    if busy:
+        results.facts["other work"] = busy
+    return results
 
 
 def _check(wish: Wish) -> None:

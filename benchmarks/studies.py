@@ -236,7 +236,7 @@ def studies() -> tuple[Study, ...]:
                 ),
                 Scenario(
                     "sync-drain",
-                    "edge -> cloud sync, drain after a cut (twice the 2,500/s that came in meanwhile)",
+                    "edge -> cloud sync, drain after a cut (2,500/s came in meanwhile)",
                     PER_SECOND,
                     target=Target(5_000),
                 ),
