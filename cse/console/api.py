@@ -15,6 +15,7 @@ from cse.console.inspector import Inspected, Inspector
 from cse.console.live import Live
 from cse.console.people import Person, Refused, Role
 from cse.console.routes import Call, Handler
+from cse.console.sight import sees, sees_contents, shown
 from cse.core.explanation import explain
 from cse.core.numbers import ACCESS_CONTROL_POLICY
 from cse.onem2m.errors import CseError
@@ -130,19 +131,25 @@ class Api:
 
     # --- inspector ------------------------------------------------------------------------------------------------
 
-    def _sees(self, person: Person, record: Inspected) -> bool:
-        to = str(record.primitive.get("to", ""))
-        return record.originator == person.originator or may_see(self._house, person, Privilege.RETRIEVE, to)
-
     async def requests(self, call: Call) -> dict[str, Any]:
         """The requests after ``since`` that the person may see."""
-        found = self._inspector.since(call.number("since"), lambda record: self._sees(call.person, record))
-        return {"records": [record.as_json() for record in found], "recording": self._inspector.on}
+        found = self._inspector.since(call.number("since"), lambda record: sees(self._house, call.person, record))
+        records = [shown(self._house, call.person, record) for record in found]
+        return {"records": records, "recording": self._inspector.on}
 
     def _record(self, person: Person, number: int) -> Inspected:
         record = self._inspector.find(number)
-        if record is None or not self._sees(person, record):
+        if record is None or not sees(self._house, person, record):
             raise Refused(404, f"request {number} is kept no longer")
+        return record
+
+    def _whole(self, person: Person, number: int) -> Inspected:
+        """A record whose content the person may see and send."""
+        record = self._record(person, number)
+        if not record.whole:
+            raise Refused(409, "its content was too large to keep: it cannot be sent again or written out")
+        if not sees_contents(self._house, person, record):
+            raise Refused(403, "its content is about more than you may RETRIEVE: ask an administrator")
         return record
 
     async def explain(self, call: Call) -> dict[str, Any]:
@@ -186,9 +193,7 @@ class Api:
         Raises:
             Refused: it is kept no longer, or not whole.
         """
-        record = self._record(call.person, call.number("number"))
-        if not record.whole:
-            raise Refused(409, "its content was too large to keep: it cannot be written out")
+        record = self._whole(call.person, call.number("number"))
         config = self._house.config
         request = decode_request({"fr": "", **record.primitive}, lenient=True)
         return copies(request, self._house.addresses(), config.id, proves=not config.insecure_dev)
@@ -204,9 +209,7 @@ class Api:
         """
         body = call.body if isinstance(call.body, dict) else {}
         number = body.get("number")
-        record = self._record(call.person, number if isinstance(number, int) else 0)
-        if not record.whole:
-            raise Refused(409, "its content was too large to keep: it cannot be sent again")
+        record = self._whole(call.person, number if isinstance(number, int) else 0)
         primitive = self._of(call.person, record.primitive)
         person = call.person
         if body.get("as") == "original":
@@ -239,13 +242,16 @@ class Api:
         """The delivery log after ``since``, or what was given up (``dead=1``), as far as the person may see it."""
         log, counts = self._house.delivery.log, self._house.delivery.counts
 
-        def sees(subject: str) -> bool:
+        def knows(subject: str) -> bool:
             return may_see(self._house, call.person, Privilege.RETRIEVE, subject)
 
         if call.number("dead"):
-            records = [letter.as_json() for letter in log.dead_letters() if sees(letter.record.subject)]
+            letters = [letter for letter in log.dead_letters() if knows(letter.record.subject)]
+            # what a notification held can be about children that have rights of their own
+            whole = call.person.role is Role.ADMIN
+            records = [letter.as_json() if whole else letter.record.as_json() for letter in letters]
         else:
-            records = [record.as_json() for record in log.since(call.number("since")) if sees(record.subject)]
+            records = [record.as_json() for record in log.since(call.number("since")) if knows(record.subject)]
         return {
             "records": records,
             "counts": {

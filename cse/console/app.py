@@ -23,6 +23,7 @@ from cse.console.inspector import Inspected
 from cse.console.live import Live
 from cse.console.people import Door, Person, Refused, Role, check_change, check_site
 from cse.console.routes import Call, Handler, Route
+from cse.console.sight import sees, sees_contents, without_contents
 from cse.console.stack import Stack
 from cse.onem2m.errors import CseError
 from cse.onem2m.serialisation import dump_json, load_json
@@ -199,13 +200,14 @@ class Console:
     def _inspected(self, record: Inspected) -> None:
         if not self.live.count:
             return
-        to = str(record.primitive.get("to", ""))
-        originator = record.originator
-        self.live.publish(
-            "request",
-            record.as_json(),
-            lambda person: person.originator == originator or self._sees(to, person),
-        )
+        found = record.as_json()
+        self.live.publish("request", found, lambda person: self._tells(person, record, whole=True))
+        if self.live.has_others:
+            bare = without_contents(found)
+            self.live.publish("request", bare, lambda person: self._tells(person, record, whole=False))
+
+    def _tells(self, person: Person, record: Inspected, *, whole: bool) -> bool:
+        return sees(self._house, person, record) and sees_contents(self._house, person, record) is whole
 
     async def _tell_deliveries(self) -> None:
         log = self._house.delivery.log

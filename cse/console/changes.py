@@ -14,7 +14,7 @@ from cse.resources.declare import Privilege
 
 #: resources one browser may watch at a time
 MOST = 200
-_DELETED = 2
+_UPDATED, _DELETED = 1, 2
 
 
 class Changes:
@@ -56,14 +56,26 @@ class Changes:
     def _teller(self, client: LiveClient, ri: str, to: str) -> Callable[[dict[str, Any]], None]:
         def tell(event: dict[str, Any]) -> None:
             notified = event["nev"]
-            change = {"to": to, "ri": ri, "net": notified["net"], "rep": notified["rep"]}
-            if notified["net"] == _DELETED:
-                del change["rep"]  # nothing says any more who may see it
-            elif not may_see(self._house, client.person, Privilege.RETRIEVE, ri):
-                return  # not any more
+            change: dict[str, Any] = {"to": to, "ri": ri, "net": notified["net"]}
+            if notified["net"] != _DELETED:
+                if not may_see(self._house, client.person, Privilege.RETRIEVE, ri):
+                    return  # not any more
+                change["rep"] = self._shown(client, notified)
             client.put(encode_event("change", change))
 
         return tell
+
+    def _shown(self, client: LiveClient, notified: dict[str, Any]) -> dict[str, Any]:
+        """The representation in an event: of a child with rights of its own only what he may see, else its name."""
+        rep: dict[str, Any] = notified["rep"]
+        if notified["net"] == _UPDATED:
+            return rep
+        ((root, attributes),) = rep.items()
+        kind = self._house.hosting.registry.types.get(attributes.get("ty"))
+        instance = kind is not None and kind.inherits_access
+        if instance or may_see(self._house, client.person, Privilege.RETRIEVE, str(attributes.get("ri", ""))):
+            return rep
+        return {root: {name: attributes[name] for name in ("rn", "ty") if name in attributes}}
 
     def _forget(self, number: int) -> None:
         for end in self._watched.pop(number, {}).values():

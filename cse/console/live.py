@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from cse.console.people import Person, Refused
+from cse.console.people import Person, Refused, Role
 from cse.onem2m.serialisation import dump_json
 
 AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -96,6 +96,11 @@ class Live:
     def count(self) -> int:
         """How many listen."""
         return len(self._clients)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether others than administrators listen."""
+        return any(client.person.role is not Role.ADMIN for client in self._clients.values())
 
     def client(self, number: int, person: Person) -> LiveClient:
         """The browser with this number, when it is this person's.

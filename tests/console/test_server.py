@@ -325,6 +325,37 @@ async def test_others_are_not_explained_to_viewers(secure: tuple[Cse, dict[str, 
     assert again["request"]["fr"] == "Cadmin"
 
 
+async def test_contents_of_children_are_not_seen_through_requests_about_their_parent(
+    secure: tuple[Cse, dict[str, str]],
+) -> None:
+    cse, tokens = secure
+    everybody = {"acr": [{"acor": ["all"], "acop": 63}]}
+    policy = {"m2m:acp": {"rn": "open", "pv": everybody, "pvs": everybody}}
+    _, made = await primitive(cse, tokens["admin"], op=1, to="cse-in", ty=1, pc=policy)
+    shared = {"m2m:cnt": {"rn": "shared", "acpi": [made["pc"]["m2m:acp"]["ri"]]}}
+    await primitive(cse, tokens["admin"], op=1, to="cse-in", ty=3, pc=shared)
+    cse.inspector.on = True
+
+    async def admin(op: Operation, to: str, **more: Any) -> None:
+        asked = Request(op, to, "Cadmin", "r1", release="3", credential="Cadmin", binding="http", **more)
+        assert (await cse.enter(asked)).status.is_success
+
+    await admin(Operation.CREATE, "cse-in/shared", resource_type=3, content={"m2m:cnt": {"rn": "s", "lbl": ["SECRET"]}})
+    await admin(Operation.RETRIEVE, "cse-in/shared", result_content=4)
+    await admin(Operation.CREATE, "cse-in/shared", resource_type=4, content={"m2m:cin": {"con": "PUBLIC"}})
+    await admin(Operation.RETRIEVE, "cse-in/shared/la")
+    _, seen, _ = await ask(cse, "api/requests", token=tokens["admin"])
+    assert json.dumps(seen).count("SECRET") == 3
+    _, seen, _ = await ask(cse, "api/requests", token=tokens["operator"])
+    assert [record["number"] for record in seen["records"]] == [1, 2, 3, 4]
+    assert "SECRET" not in json.dumps(seen)
+    assert [("pc" in record["response"]) for record in seen["records"]] == [False, False, True, True]
+    for name, body in (("copies?number=1", None), ("replay", {"number": 1})):
+        assert (await ask(cse, f"api/{name}", body=body, token=tokens["operator"]))[0] == 403
+    _, again, _ = await ask(cse, "api/replay", body={"number": 3}, token=tokens["operator"])
+    assert again["response"]["rsc"] == 2001
+
+
 @pytest.mark.parametrize("tool", ["curl", "mosquitto_rr", "coap-client", "Python"])
 async def test_lines_to_paste_work_as_they_are(mosquitto_url: str, tmp_path: Path, tool: str) -> None:
     asked = Request(Operation.CREATE, "cse-in", "CAdmin", "r1", release="3", resource_type=3)

@@ -125,22 +125,24 @@ class Requests {
     const decision = el("div", { id: "decision" });
     const lines = el("div");
     const result = el("div", { role: "status" });
+    const explained = ctx.may("admin") || request.fr === ctx.settings.session.originator;
     const facts = [["Originator", request.fr || "none"], ["Proved by", record.credential || (record.binding === "console" ? "the console" : "nothing")],
       ["From", record.address || "–"], ["Binding", record.binding], ["Took", `${record.milliseconds} ms`], ["At", new Date(record.at * 1000).toLocaleString()]];
     replace(this.panel,
       el("div", { class: "row" }, el("h2", null, `${operation(record)} ${request.to}`), code(el, record)),
       response.pc?.["m2m:dbg"] ? el("p", { class: "error", id: "debug" }, response.pc["m2m:dbg"]) : null,
       el("div", { class: "row actions" },
-        el("button", { type: "button", id: "why", on: { click: () => this.explain(record, decision) } }, "Why?"),
-        el("button", { type: "button", id: "copy", on: { click: () => this.copies(record, lines) } }, "Copy as …"),
+        !explained ? null : el("button", { type: "button", id: "why", on: { click: () => this.explain(record, decision) } }, "Why?"),
+        el("button", { type: "button", id: "copy", disabled: !record.whole, on: { click: () => this.copies(record, lines) } }, "Copy as …"),
         ctx.may("operator") ? el("button", { type: "button", id: "replay", disabled: !record.whole, on: { click: () => this.replay(record, result) } }, "Send again") : null,
         ctx.may("admin") && !ctx.settings.session.proved && request.fr !== ctx.settings.session.originator
           ? el("label", { class: "check" }, el("input", { type: "checkbox", id: "as-original", checked: true }), `as ${request.fr || "nobody"}`) : null),
+      record.whole ? null : el("p", { class: "muted small" }, "Its content is too large to keep, or about more than you may RETRIEVE."),
       result, decision, lines,
       el("table", { class: "pairs" }, el("caption", { class: "only-read" }, "Facts"), el("tbody", null, facts.map(([name, text]) => el("tr", null, el("th", { scope: "row" }, name), el("td", null, text))))),
       el("h3", null, "Request"), pretty(el, request, "Request primitive"),
       el("h3", null, "Response"), pretty(el, response, "Response primitive"));
-    if (DENIED.has(response.rsc)) this.explain(record, decision);
+    if (explained && DENIED.has(response.rsc)) this.explain(record, decision);
   }
 
   async explain(record, place) {
