@@ -163,7 +163,7 @@ class Cse:
         self.security = Security(self.config)
         if self.tracing is None:
             self.tracing = open_tracing(self.config.otlp, "onemec-cse", {"onemec.cse_id": self.config.id})
-        self.delivery.tracing = self.tracing
+        self.delivery.attempts.tracing = self.tracing
         self.engine = self._given_store if self._given_store is not None else open_store(self.config.store)
         settings = replace(self.config.settings(self.config.poa), admin=self.security.admins)
         self.hosting = HostingCse(settings, load_registry(), self.engine)
@@ -202,7 +202,7 @@ class Cse:
         ends = self.endpoints
         self._senders.update(ends.prepare(self.security, self.hosting.watched))
         assert ends.ws is not None
-        self.delivery.open_channel = ends.ws.channel
+        self.delivery.attempts.open_channel = ends.ws.channel
         if self.config.http:
             self.console = Console(self) if self.config.console else None
             self.pages = {**pages(self), **self._mounts}
@@ -227,7 +227,7 @@ class Cse:
             notifications={"sent": counts.sent, "failed": counts.failed, "dropped": counts.dropped},
             waiting=counts.waiting,
             targets=self.delivery.targets,
-            attempts_s=self.delivery.seconds,
+            attempts_s=self.delivery.attempts.seconds,
             watches=watches.count if watches is not None else 0,
             store=self.engine.figures(),
             mqtt=(mqtt.figures, mqtt.counters) if mqtt is not None else None,
@@ -373,7 +373,7 @@ class Cse:
     def begin_mqtt(self, request: Request, done: Done) -> Cancellable | None:
         """As ``begin``; who speaks over the broker is reached over the broker."""
         if request.originator:
-            self.delivery.heard_on_broker(request.originator, self.config.mqtt)
+            self.delivery.attempts.heard_on_broker(request.originator, self.config.mqtt)
         if request.resource_type == AE and request.operation is Operation.CREATE:
             done = partial(self._registered_over_broker, done)
         return self.begin(request, done)
@@ -381,7 +381,7 @@ class Cse:
     def _registered_over_broker(self, done: Done, response: Response) -> None:
         entity = response.content.get("m2m:ae") if isinstance(response.content, dict) else None
         if response.status is Status.CREATED and isinstance(entity, dict) and "aei" in entity:
-            self.delivery.heard_on_broker(entity["aei"], self.config.mqtt)
+            self.delivery.attempts.heard_on_broker(entity["aei"], self.config.mqtt)
         done(response)
 
     def may_relay(self, cse_id: str, originator: str) -> bool:

@@ -11,22 +11,21 @@ import asyncio
 import logging
 import random
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from cse.bindings.outbound import Guard
+from cse.delivery_attempt import Attempts, target_of
 from cse.delivery_breaker import Breaker, Targets
 from cse.delivery_log import DeliveryLog, Result
 from cse.log_context import about
-from cse.metering import Histogram
 from cse.onem2m.primitives import Request, Response
 from cse.onem2m.serialisation import dump_json
 from cse.onem2m.status import Status
-from cse.polling import CHANNEL_ITSELF, ChannelFull, PollingChannels
+from cse.polling import ChannelFull, PollingChannels
 from cse.ports import Send, Sender, Unreachable
-from cse.tracing import Tracing
 
 _log = logging.getLogger("cse.delivery")
 
@@ -46,10 +45,6 @@ _FEW = 16
 _CHANNEL_PATIENCE_S = 3600.0
 #: the event category of which only the newest matters (TS-0001 clause 8.1.2)
 _LATEST = 4
-#: entities remembered as reachable over the broker they were heard on
-_REMEMBERED = 100_000
-#: notifications that never leave this process: not worth a line in the log
-_INSIDE = "watch://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +114,23 @@ class Delivery:
         keeps: Callable[[Send], bool] = lambda send: False,
     ) -> None:
         self._senders = senders
-        self._serve_local = serve_local
-        self._own_id = own_id
         self._tell = tell
-        self._guard = guard
         self._keeps = keeps
         self._store: SendStore | None = None
         self._is_open = True
-        #: makes a span of each attempt; None makes none
-        self.tracing: Tracing | None = None
-        #: how long each attempt took, by URL scheme
-        self.seconds: dict[str, Histogram] = {}
         #: every attempt, and what was given up
         self.log = DeliveryLog(time.time)
         self._breaker = Breaker(time.monotonic, random.random, RETRY_PAUSES_S)
         #: what is held for those who poll
         self.channels = PollingChannels()
+        #: how a request gets to its receiver
+        self.attempts = Attempts(senders, serve_local, own_id, guard, self.log, self.channels)
         self._waiting_in_channels: set[asyncio.Task[None]] = set()
         self._lines: dict[str, _Line] = {}
         self._queued = self._queued_bytes = 0
         self._sent = self._failed = self._dropped = 0
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._suspect_slots = asyncio.Semaphore(IN_FLIGHT_SUSPECT)
-        self._on_broker: OrderedDict[str, str] = OrderedDict()
-        #: names the open connection (WebSocket) over which an entity can be reached right now, "" without one
-        self.open_channel: Callable[[str], str] = lambda entity: ""
         self._stopping = asyncio.Event()
 
     @property
@@ -156,21 +143,14 @@ class Delivery:
         """How the targets are."""
         return Targets(len(self._lines), len(self._breaker), self._breaker.open_count())
 
-    def heard_on_broker(self, originator: str, broker_url: str) -> None:
-        """Remember that an entity speaks over a broker, so that it can be reached there when it names no poa."""
-        self._on_broker[originator] = broker_url
-        self._on_broker.move_to_end(originator)
-        if len(self._on_broker) > _REMEMBERED:
-            self._on_broker.popitem(last=False)
-
     async def ask(self, send: Send) -> Response | None:
         """Send a request now and give the answer; None when nobody answered at any point of access."""
         try:
-            answer = await asyncio.wait_for(self._attempt(send), send.timeout_s + 1.0)
+            answer = await asyncio.wait_for(self.attempts.make(send), send.timeout_s + 1.0)
         except (Unreachable, TimeoutError) as error:
-            _log.info("%s to %s failed: %s", send.request.operation.name, _target(send), error)
+            _log.info("%s to %s failed: %s", send.request.operation.name, target_of(send), error)
             return None
-        self._breaker.answered(_target(send))
+        self._breaker.answered(target_of(send))
         return answer
 
     def resume(self, store: SendStore) -> None:
@@ -195,15 +175,15 @@ class Delivery:
 
     def post(self, send: Send) -> None:
         """Queue a notification for its target."""
-        if self.tracing is not None and send.request.trace_parent is None:
-            send.request.trace_parent = self.tracing.header()
+        if self.attempts.tracing is not None and send.request.trace_parent is None:
+            send.request.trace_parent = self.attempts.tracing.header()
         if send.channel:
             # It waits in the channel: others must not wait behind it, they may be fetched together.
             task = asyncio.create_task(self._deliver_by_channel(send), name=f"channel {send.channel}")
             self._waiting_in_channels.add(task)
             task.add_done_callback(self._waiting_in_channels.discard)
             return
-        target = _target(send)
+        target = target_of(send)
         line = self._lines.get(target)
         if line is None:
             line = self._lines[target] = _Line()
@@ -263,7 +243,7 @@ class Delivery:
                     self._queued_bytes -= older.size_bytes
                     self._dropped += 1
                     self._forget(older.send)
-                    self.log.add(older.send, _target(older.send), Result.SUPERSEDED, "a newer one waits")
+                    self.log.add(older.send, target_of(older.send), Result.SUPERSEDED, "a newer one waits")
             line.queue = kept
 
     def _makes_room(self, line: _Line, waiting: _Waiting) -> bool:
@@ -313,7 +293,7 @@ class Delivery:
         else:
             self._sent += 1
             duration_s = time.monotonic() - started_s
-            self.log.add(send, _target(send), Result.DELIVERED, status=int(answer.status), duration_s=duration_s)
+            self.log.add(send, target_of(send), Result.DELIVERED, status=int(answer.status), duration_s=duration_s)
             self._report(send, answer)
 
     def _forget(self, send: Send) -> None:
@@ -329,7 +309,7 @@ class Delivery:
         """A notification was not delivered: it goes back to who keeps it, or is a dead letter."""
         send = waiting.send
         if answer is None and self._stopping.is_set() and self._store is not None and self._store.keeps(send):
-            self.log.add(send, _target(send), Result.KEPT, reason, attempt=waiting.attempts)
+            self.log.add(send, target_of(send), Result.KEPT, reason, attempt=waiting.attempts)
             return
         if answer is None and not send.final and self._keeps(send):
             result = Result.KEPT
@@ -337,17 +317,17 @@ class Delivery:
             self._failed += 1
         if result is not Result.KEPT:
             # One warning for each time a target goes away; the rest is in the delivery log.
-            circuit = self._breaker.get(_target(send))
+            circuit = self._breaker.get(target_of(send))
             again = self._stopping.is_set() or (circuit is not None and circuit.failures > len(RETRY_PAUSES_S) + 1)
             _log.log(
                 logging.DEBUG if again or result is Result.DROPPED else logging.WARNING,
                 "notification to %s not delivered: %s",
-                _target(send),
+                target_of(send),
                 reason,
                 extra=about(send.request),
             )
         status = 0 if answer is None else int(answer.status)
-        self.log.add(send, _target(send), result, reason, status=status, attempt=waiting.attempts)
+        self.log.add(send, target_of(send), result, reason, status=status, attempt=waiting.attempts)
         self._report(send, answer)
 
     async def _deliver(self, target: str, waiting: _Waiting) -> None:
@@ -366,7 +346,7 @@ class Delivery:
             answer: Response | None = None
             try:
                 async with self._slots if self._breaker.get(target) is None else self._suspect_slots:
-                    answer = await asyncio.wait_for(self._attempt(send, waiting.attempts), send.timeout_s + 1.0)
+                    answer = await asyncio.wait_for(self.attempts.make(send, waiting.attempts), send.timeout_s + 1.0)
             except (Unreachable, TimeoutError) as error:
                 reason = str(error) or f"no answer within {send.timeout_s:g} s"
             except Exception:
@@ -405,85 +385,6 @@ class Delivery:
         except TimeoutError:
             return ""
         return words
-
-    # --- one attempt ----------------------------------------------------------------------------------------------
-
-    async def _attempt(self, send: Send, attempt: int = 1) -> Response:
-        if send.receiver == CHANNEL_ITSELF:
-            return await self.channels.serve(send)
-        if send.channel:
-            return await self._ask_channel(send, attempt)
-        if send.receiver == self._own_id and not send.urls:
-            return await self._serve_local(send.request)
-        urls = send.urls
-        if send.receiver and (channel := self.open_channel(send.receiver)):
-            urls = (*urls, channel)
-        if not send.urls:
-            # A connection that is open is surer than a broker over which it was heard once.
-            urls = (*urls, *self._live_channel(send.receiver))
-        if not urls:
-            reason = "it has no point of access: set 'poa' of the AE, or stay connected (MQTT, WebSocket)"
-            self.log.add(send, send.receiver, Result.FAILED, reason, attempt=attempt)
-            raise Unreachable(reason)
-        reason = ""
-        for url in urls:
-            try:
-                return await self._attempt_at(url, send, attempt)
-            except Unreachable as error:
-                # Only a transport failure leads on to the next point of access.
-                reason = str(error)
-        raise Unreachable(reason)
-
-    async def _ask_channel(self, send: Send, attempt: int) -> Response:
-        """Ask the owner of a polling channel; what it does not fetch or answer is in the log."""
-        try:
-            return await self.channels.ask(send.channel, send.request, send.timeout_s)
-        except Unreachable as error:
-            self.log.add(send, _target(send), Result.FAILED, str(error), attempt=attempt)
-            raise
-
-    async def _attempt_at(self, url: str, send: Send, attempt: int) -> Response:
-        """Send to one point of access, and write what came of it into the log."""
-        started_s = time.monotonic()
-        reason = "the time was up before an answer came"
-        answer: Response | None = None
-        scheme = url.partition("://")[0].lower()
-        try:
-            sender = self._senders.get(scheme)
-            if sender is None:
-                raise Unreachable(f"this CSE sends nothing over {scheme!r}: that binding is off")
-            if self._guard is not None and url in send.urls:
-                self._guard.check_url(url)
-            sending = sender.send(url, send) if self.tracing is None else self.tracing.send(sender, url, send)
-            answer = await sending
-        except Unreachable as error:
-            reason = str(error)
-            raise
-        finally:
-            if not url.startswith(_INSIDE):
-                duration_s = time.monotonic() - started_s
-                if scheme in self._senders:  # a URL may name any scheme
-                    self.seconds.setdefault(scheme, Histogram()).observe(duration_s)
-                taken = answer is not None and (answer.status.is_success or answer.status.is_accepted)
-                self.log.add(
-                    send,
-                    url,
-                    Result.DELIVERED if taken else Result.FAILED,
-                    "" if taken else reason if answer is None else f"it answered {int(answer.status)}",
-                    status=0 if answer is None else int(answer.status),
-                    attempt=attempt,
-                    duration_s=duration_s,
-                )
-        return answer
-
-    def _live_channel(self, receiver: str) -> tuple[str, ...]:
-        stem = receiver.rpartition("/")[2]
-        url = self._on_broker.get(receiver) or self._on_broker.get(stem)
-        return (url,) if url else ()
-
-
-def _target(send: Send) -> str:
-    return send.urls[0] if send.urls else send.receiver
 
 
 def _replaces(newer: Send, older: Send) -> bool:

@@ -197,7 +197,7 @@ async def test_a_target_that_is_not_connected_any_more_is_unreachable() -> None:
         )
         assert subscribed["rsc"] == 5204
         with pytest.raises(Unreachable, match="closed"):
-            await cse.delivery.open_channel.__self__.send(  # type: ignore[attr-defined]
+            await cse.delivery.attempts.open_channel.__self__.send(  # type: ignore[attr-defined]
                 f"{CHANNEL}://Cae", Send(Request(Operation.NOTIFY, "Cae", "/id-in", "1"), receiver="Cae")
             )
 
