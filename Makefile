@@ -25,7 +25,7 @@ test: setup test-tools ## install what the tests need, then run all of them
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-tools:
-	@.ci/tools mosquitto mosquitto_rr coap-client coap-client-openssl openssl curl chromium postgres fusermount3
+	@.ci/tools mosquitto mosquitto_rr coap-client coap-client-openssl openssl curl jq sqlite3 chromium postgres fusermount3
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check .

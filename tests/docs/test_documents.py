@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import brokers
 from tests.docs.documents import run_document
 from tests.docs.markdown import DocumentError, blocks, documents
 from tests.docs.places import ROOT
@@ -22,6 +24,8 @@ NOT_RUN = {
     "CONTRIBUTING.md": 2,
     "docs/mec-platform.md": 1,
 }
+#: what a reader has to install besides onemec (Debian's names are in tests/brokers.py)
+TOOLS = ("mosquitto", "mosquitto_rr", "coap-client-notls", "coap-client-openssl", "curl", "jq", "sqlite3", "openssl")
 #: documents that are run at a time: most of what they do is waiting for a process to start
 _TOGETHER = 2
 
@@ -33,6 +37,15 @@ def to_run(name: str) -> int:
     except DocumentError:
         return 1
     return sum(block.is_run and not block.skipped for block in shown)
+
+
+def tools(name: str) -> list[str]:
+    """The tools that the blocks of a document call."""
+    try:
+        text = "".join(block.text for block in blocks((ROOT / name).read_text("utf-8"), name) if block.is_run)
+    except DocumentError:
+        return []
+    return [tool for tool in TOOLS if re.search(rf"(?<![\w/.-]){tool}(?![\w/.-])", text)]
 
 
 def run(name: str) -> str:
@@ -52,6 +65,7 @@ def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[str]]]:
     """The runs of the documents whose tests were chosen, in their order."""
     chosen = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     names = {params["document"] for params in chosen if params.get("document") in DOCUMENTS}
+    names = {name for name in names if all(map(brokers.find_tool, tools(name)))}
     with ThreadPoolExecutor(_TOGETHER) as pool:
         yield {name: pool.submit(run, name) for name in sorted(names, key=DOCUMENTS.index)}
 
@@ -59,6 +73,8 @@ def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[str]]]:
 @pytest.mark.stack
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if to_run(name)])
 def test_what_the_document_shows_is_true(document: str, runs: dict[str, Future[str]]) -> None:
+    for tool in tools(document):
+        brokers.require_tool(tool)
     # each block has its own time limit; that of a test (pyproject.toml) would end all of pytest on a slow machine
     faulthandler.cancel_dump_traceback_later()
     if failure := runs[document].result():
