@@ -34,8 +34,8 @@ def sees_contents(house: House, person: Person, record: Inspected) -> bool:
     to, operation = str(primitive.get("to", "")), primitive["op"]
     last = to.rpartition("/")[2]
     registry = house.hosting.registry
-    virtual = {name for one in registry.types.values() for name in one.virtual} - _OF_INSTANCES
-    if last in virtual or primitive.get("fc"):
+    virtual = last not in _OF_INSTANCES and any(last in one.virtual for one in registry.types.values())
+    if virtual or primitive.get("fc"):
         return False
     if operation == Operation.CREATE:
         made = registry.types.get(primitive.get("ty", 0))
