@@ -5,8 +5,8 @@ The decision itself is ``decide``'s; here the same conditions are asked once mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cse.core.access_control import (
@@ -77,6 +77,7 @@ def explain(
     child_type: int | None = None,
     peer_address: str = "",
     content: Any = None,
+    role_ids: Sequence[str] = (),
 ) -> Explanation:
     """Explain whether an originator has a privilege on a resource (TS-0001 clause 9.6.2).
 
@@ -89,6 +90,7 @@ def explain(
         child_type: for CREATE, the type of the new child.
         peer_address: IP address the request would come from, for rules that ask (``acip``).
         content: what it would carry, for rules that name attributes (``aca``).
+        role_ids: roles it would claim (``rids``).
 
     Raises:
         BadRequest: CREATE without a child type.
@@ -97,7 +99,16 @@ def explain(
     if privilege is Privilege.CREATE and child_type is None:
         raise BadRequest("what an originator may CREATE can depend on the type: say which, e.g. child=4")
     operation = Operation.RETRIEVE if privilege is Privilege.DISCOVERY else Operation[str(privilege.name)]
-    asked = Request(operation, to, originator, env.new_id(), release="3", content=content, peer_address=peer_address)
+    asked = Request(
+        operation,
+        to,
+        originator,
+        env.new_id(),
+        release="3",
+        content=content,
+        role_ids=list(role_ids) or None,
+        peer_address=peer_address,
+    )
     ctx = RequestContext(cse, env, asked, serve)
     resource = ctx.find_local(to) or virtual_parent(ctx, to)
     if resource is None:
@@ -193,12 +204,20 @@ def _verdicts(
     for number, rule in enumerate(policy.attributes.get(privileges, {}).get("acr", ()), 1):
         concerns = originator_matches(ctx, rule.get("acor", ()), who)
         grants = policy_grants(ctx, [rule], privilege, resource, who, child_type)
-        reason = _reason(ctx, rule, privilege, resource, child_type) if concerns else _not_for(rule, who)
+        reason = _reason(ctx, rule, privilege, resource, child_type) if concerns else _not_for(ctx, rule, who)
         yield RuleVerdict(address, number, concerns, grants, reason)
 
 
-def _not_for(rule: Mapping[str, Any], who: str) -> str:
+def _not_for(ctx: RequestContext, rule: Mapping[str, Any], who: str) -> str:
+    for role in rule.get("acor", ()):
+        if "@" in role and originator_matches(_claiming(ctx, role), [role], who):
+            return f"it is for the role {role}, which {who} holds but the request does not claim: send rids"
     return f"it is for {', '.join(rule.get('acor', ())) or 'nobody'}, not for {who or 'an unknown originator'}"
+
+
+def _claiming(ctx: RequestContext, role: str) -> RequestContext:
+    """The same question, from a request that claims a role."""
+    return RequestContext(ctx.cse, ctx.env, replace(ctx.request, role_ids=[role]), ctx.handle)
 
 
 def _reason(

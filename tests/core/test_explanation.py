@@ -93,6 +93,34 @@ def test_administrators_the_cse_itself_and_policies_are_explained(world: World) 
     assert explained(world, "Cowner", "UPDATE", "cse-in/pol").because.startswith("rule 1 of cse-in/pol decides")
 
 
+def test_a_role_that_is_held_counts_when_it_is_claimed(world: World) -> None:
+    role = "admin@role-issuer.com"
+    to = ruled(world, {"acor": ["Cowner"], "acop": ALL}, {"acor": [role], "acop": 4})
+    body = {
+        "m2m:rol": {
+            "rlid": role, "tkis": "/id-in", "tkhd": "CViewer", "tknb": "20200101T000000", "tkna": "20990101T000000"
+        }
+    }  # fmt: skip
+    assert world.create("cse-in", 31, body).status is Status.CREATED
+    unclaimed = explained(world, "CViewer", "UPDATE", to)
+    assert not unclaimed.granted
+    assert (
+        unclaimed.rules[1].reason
+        == f"it is for the role {role}, which CViewer holds but the request does not claim: send rids"
+    )
+    claimed = explained(world, "CViewer", "UPDATE", to, role_ids=[role])
+    assert claimed.granted
+    assert claimed.because == f"rule 2 of cse-in/pol decides: it allows UPDATE to {role}"
+    assert not explained(world, "Cother", "UPDATE", to, role_ids=[role]).granted
+    assert "is for admin@role-issuer.com, not for Cother" in explained(world, "Cother", "UPDATE", to).rules[1].reason
+
+
+def test_the_holder_of_a_resource_is_named(world: World) -> None:
+    assert world.create("cse-in/owner", 3, {"m2m:cnt": {"rn": "held", "cstn": "CViewer"}}).status is Status.CREATED
+    found = explained(world, "CViewer", "DELETE", "cse-in/owner/held")
+    assert (found.granted, "CViewer is its custodian" in found.because) == (True, True)
+
+
 def test_a_policy_that_is_elsewhere_is_named(world: World) -> None:
     body = {"m2m:cnt": {"rn": "data", "acpi": ["/id-away/cse-away/pol"]}}
     assert world.create("cse-in/owner", 3, body, "Cowner").status is Status.CREATED
