@@ -37,7 +37,7 @@ def aim(target: Target | None, unit: str) -> str:
 def verdict(row: Row) -> str:
     """Whether the target was met, in a word."""
     if row.wrong:
-        return "wrong answers"
+        return "wrong or lost"
     return {None: "", True: "met", False: "not met"}[row.met]
 
 
