@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import sys
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _OF_THE_CHECKOUT = (
     *("examples", "compose.yaml", "docker", "Makefile", "pyproject.toml", "uv.lock", "requirements.lock", ".ci"),
 )
+#: below the ports that the kernel gives to outgoing connections: they are still free when somebody listens there
+_FREE_RANGE = (18000, 32000)
 _ADDRESS = re.compile(r"(?<![\w.-])(127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1\])(:|\x22, )(\d{2,5})(?!\d)")
 _PORT_OPTION = re.compile(r"(?<!\S)(-p|--port|--(?:cloud|edge|coap|adapter|mep|broker)-port)([ =])(\d{2,5})(?!\d)")
 _LISTENER = re.compile(r"(?m)^(\s*(?:listener|port)\s*=?\s*)(\d{3,5})\b")
@@ -49,10 +52,10 @@ class Ports:
 
 def _free_for_both(taken: set[int]) -> int:
     while True:
+        port = random.randint(*_FREE_RANGE)
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind((LOOPBACK, 0))
-            port: int = tcp.getsockname()[1]
             try:
+                tcp.bind((LOOPBACK, port))
                 udp.bind((LOOPBACK, port))
             except OSError:
                 continue
