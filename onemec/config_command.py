@@ -24,12 +24,9 @@ def _parts(incomplete: str) -> list[str]:
 
 def _names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of settings, for the shell."""
-    from onemec.cli import app as all_of_it
-
     part = str(ctx.params.get("part") or "cse")
-    root = typer.main.get_command(all_of_it)
     try:
-        known = origins.settings_of(root, part, [], None)
+        known = origins.settings_of(ctx.find_root().command, part, [], None)
     except Exception:  # a completion says nothing rather than something else
         return []
     return [setting.name for setting in known if setting.name.startswith(incomplete)]
@@ -37,6 +34,7 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @app.command(context_settings=_PASS_ON)
 def show(
+    ctx: typer.Context,
     part: Annotated[
         str, typer.Argument(help=f"Which part: {', '.join(origins.PARTS)}.", autocompletion=_parts)
     ] = "cse",
@@ -58,13 +56,11 @@ def show(
     Examples: onemec config show --origin; onemec config show --changed --config lab.toml adapter --mep off
     """
     from cse.config import ConfigError
-    from onemec.cli import app as all_of_it
 
     if part not in origins.PARTS:
         fail(f"there is no part {part!r}: {', '.join(origins.PARTS)}", USAGE)
-    root: Any = typer.main.get_command(all_of_it)
     try:
-        found = origins.settings_of(root, part, words or [], config)
+        found = origins.settings_of(ctx.find_root().command, part, words or [], config)
     except ConfigError as error:
         fail(str(error), USAGE)
     except origins.UsageProblem as error:

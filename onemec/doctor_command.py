@@ -26,6 +26,7 @@ _DEFAULT_MEP = "http://127.0.0.1:8090"
 
 
 def doctor(
+    ctx: typer.Context,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of the CSE.")] = None,
     cse: Annotated[
         str, typer.Option("--cse", help="A CSE that should run; default: what the configuration says, if it runs.")
@@ -47,7 +48,11 @@ def doctor(
 
     Examples: onemec doctor; onemec doctor --config lab.toml --cse http://127.0.0.1:8080 --json
     """
-    found = asyncio.run(_look(config, cse.rstrip("/"), mep.rstrip("/"), mep_token, originator, quiet, as_json))
+    from onemec.origins import known_variables
+
+    variables = known_variables(ctx.find_root().command)
+    findings = _findings(variables, config, cse.rstrip("/"), mep.rstrip("/"), mep_token, originator)
+    found = asyncio.run(_look(findings, quiet, as_json))
     counts = Counter(finding.level for finding in found)
     problems, warnings = counts["problem"], counts["warning"]  # type: ignore[index]
     if as_json:
@@ -59,11 +64,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def _look(
-    config: Path | None, cse: str, mep: str, mep_token: str, originator: str, quiet: bool, as_json: bool
-) -> list[Finding]:
+async def _look(findings: AsyncIterator[Finding], quiet: bool, as_json: bool) -> list[Finding]:
     found = []
-    async for finding in _findings(config, cse, mep, mep_token, originator):
+    async for finding in findings:
         found.append(finding)
         if not as_json and not (quiet and finding.level in ("ok", "skipped")):
             tell(f"{_MARKS[finding.level]}  {finding.check}: {finding.words}")
@@ -72,7 +75,9 @@ async def _look(
     return found
 
 
-async def _findings(file: Path | None, cse: str, mep: str, mep_token: str, originator: str) -> AsyncIterator[Finding]:
+async def _findings(
+    variables: set[str], file: Path | None, cse: str, mep: str, mep_token: str, originator: str
+) -> AsyncIterator[Finding]:
     from cse.config import ConfigError, CseConfig
     from onemec.doctor.broker import look_at_broker
     from onemec.doctor.configuration import look_at_configuration, look_at_variables
@@ -81,9 +86,9 @@ async def _findings(file: Path | None, cse: str, mep: str, mep_token: str, origi
     from onemec.doctor.ports import look_at_ports
     from onemec.doctor.running import fetch_token, look_at_cse, look_at_mep
     from onemec.doctor.store import look_at_store
-    from onemec.origins import cse_config, known_variables
+    from onemec.origins import cse_config
 
-    yield look_at_variables(os.environ, known_variables(_root()))
+    yield look_at_variables(os.environ, variables)
     try:
         settings = cse_config(file)
         yield ok("configuration", f"{settings.type}-CSE {settings.id} from {file or 'variables and defaults'}")
@@ -148,9 +153,3 @@ def _reachable(address: str) -> str:
     """An address that can be asked where a CSE listens on all."""
     host, _, port = address.rpartition(":")
     return f"{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
-
-
-def _root() -> Any:
-    from onemec.cli import app
-
-    return typer.main.get_command(app)

@@ -12,7 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
+from cse.config import CseConfig
 from cse.storage import statements as sql
 from onemec.cli import app
 from onemec.doctor import broker as broker_checks
+from onemec.doctor.configuration import look_at_configuration
+from onemec.doctor.findings import Finding
 from onemec.doctor.machine import clock_state, look_at_packages
-from onemec.doctor.store import file_system
+from onemec.doctor.store import file_system, look_at_store
 from tests.brokers import free_port, require_tool
 from tests.brokers import running as running_process
 from tests.onemec.processes import ENVIRONMENT, Command, running
@@ -165,7 +169,7 @@ def test_certificates(tmp_path: Path) -> None:
     late, late_key = _certificate(tmp_path, "late", 3)
 
     def certificate(cert: str, key: str) -> dict[str, Any]:
-        return look(ONEMEC_CSE_TLS_CERT=cert, ONEMEC_CSE_TLS_KEY=key)["certificate"]
+        return by_check(look_at_configuration(CseConfig(tls_cert=cert, tls_key=key)))["certificate"]
 
     assert certificate(good, key)["level"] == "ok"
     is_problem(certificate(good, old_key), "key is not that of the certificate")
@@ -215,8 +219,13 @@ def test_an_address_this_machine_does_not_have() -> None:
 # --- store -----------------------------------------------------------------------------------------------------------
 
 
+def by_check(findings: Iterable[Finding]) -> dict[str, dict[str, Any]]:
+    """Findings of one part of the doctor."""
+    return {finding.check: asdict(finding) for finding in findings}
+
+
 def store(path: Path | str) -> dict[str, dict[str, Any]]:
-    return look(ONEMEC_CSE_STORE=f"sqlite:///{path}")
+    return by_check(look_at_store(f"sqlite:///{path}"))
 
 
 def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
