@@ -132,6 +132,7 @@ class _Session:
         return self._results
 
     def _arenas(self, stage: Stage) -> list[Arena]:
+        self._progress(0, self._total, "starting what is measured; a peer is installed at its first use")
         mqtt = None
         if self._wish.subject is not None:
             first = self._wish.subject()
