@@ -89,10 +89,13 @@ async def test_an_answer_that_is_none_is_said_in_words(
 async def test_an_adapter_that_tells_nonsense_breaks_nothing(neighbour: tuple[Neighbour, str]) -> None:
     server, url = neighbour
     server.status = {"exposed": ["?", {"ae": 7}], "sync": {"pending": "many", "containers": 3}, "services": {"a": 1}}
-    async with running_cse("IN", console_peers=(f"adapter={url}",)) as cse, aiohttp.ClientSession() as session:
-        async with session.get(f"{cse.addresses()['http']}/console/api/stack") as answer:
-            assert answer.status == 200
-            shown = await answer.json()
+    async with (
+        running_cse("IN", console_peers=(f"adapter={url}",)) as cse,
+        aiohttp.ClientSession() as session,
+        session.get(f"{cse.addresses()['http']}/console/api/stack") as answer,
+    ):
+        assert answer.status == 200
+        shown = await answer.json()
     assert shown["exposed"] == [{"ae": "7", "app_instance_id": "", "phase": "", "state": "", "trouble": ""}]
     assert (shown["sync"]["pending"], shown["sync"]["containers"]) == (0, [])
     assert shown["adapter"]["services"] == []
