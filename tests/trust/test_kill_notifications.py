@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.mec.adapter_fixtures import until
 from tests.trust.test_kill import Load, Victim, create
 
 KILLS = 2
@@ -115,6 +117,12 @@ async def arrived(target: Target, acknowledged: set[str], limit_s: float) -> set
     return acknowledged - target.told.keys()
 
 
+def kept(path: Path) -> int:
+    """How many notifications the store keeps."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 async def test_every_acknowledged_create_is_told_though_the_cse_is_killed(
     store: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -126,6 +134,8 @@ async def test_every_acknowledged_create_is_told_though_the_cse_is_killed(
         try:
             acknowledged, under_way = await kills(victim, target, seed, KILLS)
             missing = await arrived(target, acknowledged, LIMIT_S)
+            if store == "sqlite":
+                await until(lambda: kept(tmp_path / "cse.db") == 0, LIMIT_S, "what was delivered is kept for ever")
         finally:
             victim.kill()
         print(
