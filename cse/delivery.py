@@ -14,7 +14,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import zip_longest
+from typing import Protocol, cast
 
 from cse.bindings.outbound import Guard
 from cse.delivery_attempt import Attempts, target_of
@@ -39,6 +40,8 @@ QUEUED_BYTES = 32 * 1024 * 1024
 PATIENCE_S = 60.0
 #: attempts at a time: to targets that answered last time, and to those that did not
 IN_FLIGHT, IN_FLIGHT_SUSPECT = 512, 128
+#: how many of those that wait for one target leave together at most
+BATCH = 32
 #: notifications from which on their size is looked at
 _FEW = 16
 #: how long a notification waits in a polling channel to be fetched and answered, in seconds
@@ -69,14 +72,29 @@ class _Waiting:
 
 
 class _Line:
-    """What waits for one target: all but what its worker has in hand."""
+    """What waits for one target: all but what its worker has in hand, one or a batch."""
 
-    __slots__ = ("at_hand", "queue", "worker")
+    __slots__ = ("at_hand", "batch", "queue", "worker")
 
     def __init__(self) -> None:
         self.queue: deque[_Waiting] = deque()
         self.at_hand: _Waiting | None = None
+        self.batch: list[_Waiting] = []
         self.worker: asyncio.Task[None] | None = None
+
+
+class _InBatches(Protocol):
+    """A sender that sends several requests without waiting for each answer (``cse.bindings.http_sender``)."""
+
+    def takes_several(self, url: str) -> bool:
+        """Whether whoever is at a URL has shown that it can be done."""
+
+    async def send_several(self, url: str, sends: Sequence[Send]) -> list[Response | Unreachable]:
+        """Send requests in order; gives what came of each.
+
+        Raises:
+            Unreachable: nothing was sent.
+        """
 
 
 class SendStore(Protocol):
@@ -211,7 +229,7 @@ class Delivery:
         if self._queued:
             _log.warning("%d notifications were not delivered before this CSE stopped", self._queued)
         for line in list(self._lines.values()):
-            for left in ([line.at_hand] if line.at_hand is not None else []) + list(line.queue):
+            for left in ([line.at_hand] if line.at_hand is not None else []) + line.batch + list(line.queue):
                 self._end(left, Result.GIVEN_UP, "this CSE stopped before it was delivered", None)
         self._lines.clear()
         self._queued = self._queued_bytes = 0
@@ -270,12 +288,16 @@ class Delivery:
     async def _work(self, target: str, line: _Line) -> None:
         try:
             while line.queue:
+                batch = self._batch(target, line) if len(line.queue) > 1 else 0
+                if batch:
+                    await self._deliver_several(target, line, batch)
+                    continue
                 line.at_hand = self._dequeue(line)
                 await self._deliver(target, line.at_hand)
                 line.at_hand = None
         finally:
             line.worker = None
-            if not line.queue and line.at_hand is None and self._lines.get(target) is line:
+            if not line.queue and line.at_hand is None and not line.batch and self._lines.get(target) is line:
                 del self._lines[target]
 
     async def _deliver_by_channel(self, send: Send) -> None:
@@ -328,6 +350,64 @@ class Delivery:
             )
         status = 0 if answer is None else int(answer.status)
         self.log.add(send, target_of(send), result, reason, status=status, attempt=waiting.attempts)
+        self._report(send, answer)
+
+    def _batch(self, target: str, line: _Line) -> int:
+        """How many of those that wait for a target may leave together, in order; 0: one at a time."""
+        sender = self._senders.get(target.partition("://")[0])
+        if not hasattr(sender, "send_several") or self._breaker.get(target) is not None or self.tracing is not None:
+            return 0
+        if not cast(_InBatches, sender).takes_several(target):
+            return 0
+        count = 0
+        for waiting in line.queue:
+            send = waiting.send
+            plain = send.exact_url and send.urls == (target,) and not send.channel
+            if not plain or waiting.attempts or send.request.event_category == _LATEST or count == BATCH:
+                break
+            count += 1
+        return count if count > 1 else 0
+
+    async def _deliver_several(self, target: str, line: _Line, count: int) -> None:
+        """Send the first of a line on one connection; what gets no answer is tried again, one at a time, in order."""
+        sender = cast(_InBatches, self._senders[target.partition("://")[0]])
+        batch = line.batch = [self._dequeue(line) for _ in range(count)]
+        begin_s = time.monotonic()
+        outcomes: list[Response | Unreachable] = []
+        try:
+            if self._guard is not None:
+                self._guard.check_url(target)
+            async with self._slots:
+                outcomes = await sender.send_several(target, [waiting.send for waiting in batch])
+        except Unreachable as error:
+            _log.debug("several to %s: %s", target, error)
+        except Exception:
+            _log.exception("several notifications to %s failed", target)
+        duration_s = time.monotonic() - begin_s
+        left: list[_Waiting] = []
+        for waiting, outcome in zip_longest(batch, outcomes):
+            if isinstance(outcome, Response) and outcome.status is not Status.TARGET_NOT_REACHABLE:
+                self._answered(target, waiting, outcome, duration_s)
+            else:
+                left.append(waiting)
+        line.batch = left
+        while line.batch:
+            line.at_hand = line.batch.pop(0)
+            await self._deliver(target, line.at_hand)
+            line.at_hand = None
+
+    def _answered(self, target: str, waiting: _Waiting, answer: Response, duration_s: float) -> None:
+        """One of several has its answer."""
+        send = waiting.send
+        waiting.attempts += 1
+        self.seconds.setdefault(target.partition("://")[0], Histogram()).observe(duration_s)
+        taken = answer.status.is_success or answer.status.is_accepted
+        reason = "" if taken else f"it answered {int(answer.status)} {answer.status.name}"
+        if not taken:
+            self._end(waiting, Result.REFUSED, reason, answer)
+            return
+        self.log.add(send, target, Result.DELIVERED, status=int(answer.status), attempt=1, duration_s=duration_s)
+        self._sent += 1
         self._report(send, answer)
 
     async def _deliver(self, target: str, waiting: _Waiting) -> None:

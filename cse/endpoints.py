@@ -16,6 +16,7 @@ from cse.bindings.coap_client import CoapSender
 from cse.bindings.http import HttpServer
 from cse.bindings.http_browser import CrossOrigin
 from cse.bindings.http_connections import HttpLimits
+from cse.bindings.http_sender import LeanHttpSender
 from cse.bindings.http_watch import SCHEME, Watches
 from cse.bindings.late_sender import LateSender
 from cse.bindings.mqtt import MqttBinding
@@ -92,7 +93,9 @@ class Endpoints:
             watched: resource-IDs that are watched, for the core to look at.
         """
         config, house = self._config, self._house
-        http_sender = LateSender(partial(_http_sender, security.client_tls(), self._guard))
+        http_sender = LeanHttpSender(
+            LateSender(partial(_http_sender, security.client_tls(), self._guard)), guard=self._guard
+        )
         coap_sender = CoapSender(guard=self._guard)
         self.ws = WebSocketBinding(
             house.enter,

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cse import delivery
+from cse.bindings.http_client import HttpSender
+from cse.bindings.http_sender import LeanHttpSender
 from cse.delivery import Delivery
 from cse.delivery_breaker import LONGEST_PAUSE_S, Breaker
 from cse.delivery_log import DeliveryLog, Result
@@ -387,3 +390,108 @@ async def test_what_is_stored_is_not_given_up_by_a_stop(network: Network) -> Non
     results = {record.request_id: record.result for record in ending.log.since(0) if record.result != Result.FAILED}
     assert results == {"1": Result.KEPT, "3": Result.KEPT, "2": Result.GIVEN_UP}
     assert ending.counts.failed == 1
+
+
+class Target:
+    """A real notification target: answers each request, closes or hangs when it is told to."""
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self.refused: set[int] = set()
+        #: the connection ends before these are answered, once
+        self.closing: set[int] = set()
+        self.connections = 0
+        self.url = ""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+                await reader.readexactly(length)
+                number = int(head.partition("x-m2m-ri: ")[2].partition("\r\n")[0])
+                if number in self.closing:
+                    self.closing.discard(number)
+                    break
+                self.came.append(number)
+                rsc = 4000 if number in self.refused else 2000
+                writer.write(f"HTTP/1.1 200 OK\r\nX-M2M-RSC: {rsc}\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[Target]:
+    """A target that listens."""
+    made = Target()
+    server = await asyncio.start_server(made.handle, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    yield made
+    server.close()
+
+
+@pytest.fixture
+async def lean(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Delivery]:
+    """A delivery over real connections."""
+    monkeypatch.setattr(delivery, "RETRY_PAUSES_S", (0.01, 0.01, 0.01))
+
+    async def serve_local(request: Request) -> Response:
+        raise AssertionError("nothing here is for the CSE itself")
+
+    made = Delivery({"http": LeanHttpSender(HttpSender())}, serve_local, "/id-in", lambda send, answer: None)
+    yield made
+    await made.stop(1.0)
+
+
+async def over(sending: Delivery, count: int) -> None:
+    """Wait until so many were delivered or given up."""
+    async with asyncio.timeout(20):
+        while sending.counts.sent + sending.counts.failed < count:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
+
+
+async def test_what_waits_for_a_healthy_target_leaves_together_and_in_order(lean: Delivery, target: Target) -> None:
+    took: list[int] = []
+    sender = lean._senders["http"]
+    original = sender.send_several  # type: ignore[attr-defined]
+
+    async def counted(url: str, sends: Any) -> Any:
+        took.append(len(sends))
+        return await original(url, sends)
+
+    sender.send_several = counted  # type: ignore[attr-defined]
+    target.refused = {40}
+    for number in range(200):
+        lean.post(notification(number, target.url))
+    await over(lean, 200)
+    assert target.came == list(range(200))
+    assert max(took) == delivery.BATCH
+    assert target.connections == 1
+    assert (lean.counts.sent, lean.counts.failed, lean.counts.waiting) == (199, 1, 0)
+    assert [record.result for record in lean.log.since(0) if record.request_id == "40"] == [Result.REFUSED]
+
+
+async def test_what_a_closed_connection_left_unanswered_is_sent_again_in_order(lean: Delivery, target: Target) -> None:
+    target.closing = {10, 90}
+    for number in range(150):
+        lean.post(notification(number, target.url))
+    await over(lean, 150)
+    assert list(dict.fromkeys(target.came)) == list(range(150))
+    assert (lean.counts.sent, lean.counts.failed, lean.counts.waiting) == (150, 0, 0)
+
+
+async def test_a_stop_in_the_middle_of_several_loses_none(target: Target) -> None:
+    async def serve_local(request: Request) -> Response:
+        raise AssertionError
+
+    told: dict[str, Response | None] = {}
+    made = Delivery(
+        {"http": LeanHttpSender(HttpSender())},
+        serve_local,
+        "/id-in",
+        lambda send, answer: told.update({send.request.request_id: answer}),
+    )
+    for number in range(100):
+        made.post(replace(notification(number, target.url), subject="sub"))
+    await made.stop(0.0)
+    assert set(told) == {str(number) for number in range(100)}

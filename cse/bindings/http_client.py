@@ -1,4 +1,4 @@
-"""The sending side of the HTTP binding: notifications and requests to other CSEs, over aiohttp (TS-0009)."""
+"""The sending side of the HTTP binding over aiohttp: all URLs, TLS, any server (TS-0009; ADR 0002)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
-from cse.bindings.http_codec import decode_response, encode_request
+from cse.bindings.http_codec import encode_request
+from cse.bindings.http_replies import reply_limit_bytes, response_of, shown_url
 from cse.bindings.http_url import split_url
 from cse.bindings.outbound import Guard, Refused
-from cse.onem2m.errors import BadRequest, CseError
+from cse.onem2m.errors import CseError
 from cse.onem2m.primitives import Response
-from cse.onem2m.status import Status
 from cse.ports import Send, Unreachable
 
 _CONNECT_TIMEOUT_S = 2.0
-_NOTIFICATION_REPLY_BYTES = 64 * 1024
-_MCC_REPLY_BYTES = 8 * 1024 * 1024
 
 
 class HttpSender:
@@ -69,17 +67,17 @@ class HttpSender:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=send.timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
             ) as answer:
-                limit_bytes = _NOTIFICATION_REPLY_BYTES if send.exact_url else _MCC_REPLY_BYTES
+                limit_bytes = reply_limit_bytes(send)
                 reply = await _read(answer, limit_bytes)
-                return _response(answer.status, answer.raw_headers, reply, send)
+                return response_of(answer.status, answer.raw_headers, reply, send)
         except CseError as error:
-            raise Unreachable(f"{_shown(target)}: {error.debug}") from error
+            raise Unreachable(f"{shown_url(target)}: {error.debug}") from error
         except TimeoutError as error:
-            raise Unreachable(f"{_shown(target)}: no answer in {send.timeout_s:g} s") from error
+            raise Unreachable(f"{shown_url(target)}: no answer in {send.timeout_s:g} s") from error
         except Refused as error:
-            raise Unreachable(f"{_shown(target)}: {error}") from error
+            raise Unreachable(f"{shown_url(target)}: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(f"{_shown(target)}: {_reason(error)}") from error
+            raise Unreachable(f"{shown_url(target)}: {_reason(error)}") from error
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -144,28 +142,9 @@ async def _read(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
         size_bytes += len(piece)
         if size_bytes > limit_bytes:
             answer.close()
-            raise Unreachable(f"{_shown(str(answer.url))}: the answer is larger than {limit_bytes} bytes")
+            raise Unreachable(f"{shown_url(str(answer.url))}: the answer is larger than {limit_bytes} bytes")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _response(status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes, send: Send) -> Response:
-    speaks_onem2m = any(name.lower() == b"x-m2m-rsc" for name, _ in headers)
-    request_id = send.request.request_id
-    if not speaks_onem2m and 200 <= status < 300 and (send.exact_url or status == 204):
-        return Response(Status.OK, request_id=request_id, silent=status == 204)
-    response = decode_response(status, headers, body)
-    if not send.exact_url and response.request_id not in ("", request_id):
-        raise BadRequest(f"the answer is for the request {response.request_id!r}, not for {request_id!r}")
-    response.request_id = request_id
-    return response
-
-
-def _shown(url: str) -> str:
-    """A URL for a log: without user, password and query, which may hold secrets."""
-    scheme, mark, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}".partition("?")[0]
 
 
 def _reason(error: Exception) -> str:

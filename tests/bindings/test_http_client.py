@@ -9,11 +9,13 @@ import cbor2
 import orjson
 import pytest
 
+from cse.bindings import http_lines, http_sender
 from cse.bindings.http import HttpServer
 from cse.bindings.http_client import HttpSender
+from cse.bindings.http_sender import LeanHttpSender
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
-from cse.ports import Send, Unreachable
+from cse.ports import Send, Sender, Unreachable
 
 NOTIFICATION = Request(
     Operation.NOTIFY, "Cae1", "/id-in", "n1", content={"m2m:sgn": {"sur": "/id-in/sub"}}, release="3"
@@ -24,9 +26,19 @@ RETRIEVE = Request(
 MCC = Send(RETRIEVE, exact_url=False)
 
 
+_KIND = ["lean"]
+
+
+@pytest.fixture(autouse=True, params=["lean", "aiohttp"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which of the two senders ``sending`` gives: they are the same to everybody."""
+    _KIND[0] = request.param
+    return _KIND[0]
+
+
 @asynccontextmanager
-async def sending(**options: Any) -> AsyncIterator[HttpSender]:
-    sender = HttpSender(**options)
+async def sending(**options: Any) -> AsyncIterator[Sender]:
+    sender = LeanHttpSender(HttpSender(), **options) if _KIND[0] == "lean" else HttpSender(**options)
     try:
         yield sender
     finally:
@@ -212,6 +224,116 @@ async def test_values_no_header_can_carry() -> None:
 
 
 async def test_closing_twice() -> None:
-    sender = HttpSender()
+    for sender in (HttpSender(), LeanHttpSender(HttpSender())):
+        await sender.close()
+        await sender.close()
+
+
+# --- lean connections -----------------------------------------------------------------------------------------------
+
+
+def numbered(number: int) -> Send:
+    return Send(Request(Operation.NOTIFY, "Cae1", "/id-in", f"n{number}", content={"m2m:sgn": {"n": number}}))
+
+
+async def test_interim_answers_are_passed_over_and_a_body_may_end_with_the_connection() -> None:
+    data = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-M2M-RSC: 2000\r\n\r\n" + b'{"m2m:dbg":"x"}'
+    async with receiving(data) as receiver, sending() as sender:
+        response = await sender.send(receiver.url, Send(NOTIFICATION))
+    assert response == Response(Status.OK, "n1", {"m2m:dbg": "x"})
+
+
+async def test_several_at_once_keep_their_order() -> None:
+    async with receiving(PLAIN_OK) as receiver:
+        sender = LeanHttpSender(HttpSender())
+        assert not sender.takes_several(receiver.url)
+        await sender.send(receiver.url, numbered(0))
+        assert sender.takes_several(receiver.url)
+        answers = await sender.send_several(receiver.url, [numbered(number) for number in range(1, 30)])
+        assert [answer.request_id for answer in answers if isinstance(answer, Response)] == [
+            f"n{number}" for number in range(1, 30)
+        ]
+        assert [orjson.loads(body)["m2m:sgn"]["n"] for body in receiver.bodies] == list(range(30))
+        assert receiver.connections == 1
+        await sender.close()
+
+
+async def test_a_server_that_closes_on_several_gets_one_at_a_time() -> None:
+    class Closing(Receiver):
+        async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self.connections:
+                self.answer = PLAIN_OK.replace(b"keep-alive", b"close")
+            await super().handle(reader, writer)
+
+    receiver = Closing(PLAIN_OK)
+    server = await asyncio.start_server(receiver.handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    sender = LeanHttpSender(HttpSender())
+    await sender.send(url, numbered(0))
+    receiver.answer = PLAIN_OK.replace(b"keep-alive", b"close")
+    first, *others = await sender.send_several(url, [numbered(number) for number in range(1, 4)])
+    assert isinstance(first, Response)
+    assert [str(other) for other in others] == [f"{url}: the connection was closed before an answer came"] * 2
+    assert not sender.takes_several(url)
     await sender.close()
+    server.close()
+
+
+async def test_a_server_that_closed_an_idle_connection_is_asked_again() -> None:
+    accepted = 0
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.read(1)
+            if accepted == 1 and _ == 1:
+                break  # the second request on the first connection is not answered
+            writer.write(PLAIN_OK)
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    sender = LeanHttpSender(HttpSender())
+    for number in range(2):
+        assert (await sender.send(url, Send(NOTIFICATION))).status is Status.OK, number
+    assert accepted == 2
     await sender.close()
+    server.close()
+
+
+async def test_idle_connections_and_hosts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_lines, "_IDLE_S", 0.05)
+    monkeypatch.setattr(http_sender, "_SWEEP_S", 0.05)
+    async with receiving(PLAIN_OK) as receiver:
+        sender = LeanHttpSender(HttpSender())
+        await sender.send(receiver.url, Send(NOTIFICATION))
+        assert sender.takes_several(receiver.url)
+        async with asyncio.timeout(15):
+            while sender._origins:  # noqa: ASYNC110 - its own timer forgets them
+                await asyncio.sleep(0.02)
+        assert not sender.takes_several(receiver.url)
+        await sender.send(receiver.url, Send(NOTIFICATION))
+        assert receiver.connections == 2
+        await sender.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://h.example/x?y=1", ("h.example", 80)),
+        ("http://127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("http://h:70000/", None),
+        ("http://h:0/", None),
+        ("http://u:p@h/", None),
+        ("http://h/#part", None),
+        ("http://[::1]/", None),
+        ("https://h/", None),
+        ("http://h/a b", None),
+        ("http://h/\x00", None),
+        ("HTTP://h/", None),
+    ],
+)
+def test_only_plain_urls_are_lean(url: str, place: tuple[str, int] | None) -> None:
+    assert http_sender._place(url) == place
