@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Protocol, cast
+from typing import Protocol
 
 from cse.bindings.outbound import Guard
-from cse.delivery_attempt import Attempts, target_of
+from cse.delivery_attempt import Attempts, is_plain, target_of
 from cse.delivery_breaker import Breaker, Targets
 from cse.delivery_log import DeliveryLog, Result
 from cse.log_context import about
@@ -81,20 +81,6 @@ class _Line:
         self.at_hand: _Waiting | None = None
         self.batch: list[_Waiting] = []
         self.worker: asyncio.Task[None] | None = None
-
-
-class _InBatches(Protocol):
-    """A sender that sends several requests without waiting for each answer (``cse.bindings.http_sender``)."""
-
-    def takes_several(self, url: str) -> bool:
-        """Whether whoever is at a URL has shown that it can be done."""
-
-    async def send_several(self, url: str, sends: Sequence[Send]) -> list[Response | Unreachable]:
-        """Send requests in order; gives what came of each.
-
-        Raises:
-            Unreachable: nothing was sent.
-        """
 
 
 class SendStore(Protocol):
@@ -354,61 +340,46 @@ class Delivery:
 
     def _batch(self, target: str, line: _Line) -> int:
         """How many of those that wait for a target may leave together, in order; 0: one at a time."""
-        sender = self._senders.get(target.partition("://")[0])
-        if not hasattr(sender, "send_several") or self._breaker.get(target) is not None or self.tracing is not None:
-            return 0
-        if not cast(_InBatches, sender).takes_several(target):
+        if self._breaker.get(target) is not None or not self.attempts.takes_several(target):
             return 0
         count = 0
         for waiting in line.queue:
             send = waiting.send
-            plain = send.exact_url and send.urls == (target,) and not send.channel
-            if not plain or waiting.attempts or send.request.event_category == _LATEST or count == BATCH:
+            if count == BATCH or waiting.attempts or send.request.event_category == _LATEST or not is_plain(send):
                 break
             count += 1
         return count if count > 1 else 0
 
     async def _deliver_several(self, target: str, line: _Line, count: int) -> None:
         """Send the first of a line on one connection; what gets no answer is tried again, one at a time, in order."""
-        sender = cast(_InBatches, self._senders[target.partition("://")[0]])
         batch = line.batch = [self._dequeue(line) for _ in range(count)]
-        begin_s = time.monotonic()
-        outcomes: list[Response | Unreachable] = []
+        outcomes: list[Response | None] = []
         try:
-            if self._guard is not None:
-                self._guard.check_url(target)
             async with self._slots:
-                outcomes = await sender.send_several(target, [waiting.send for waiting in batch])
-        except Unreachable as error:
-            _log.debug("several to %s: %s", target, error)
+                outcomes = await self.attempts.make_several(target, [waiting.send for waiting in batch])
         except Exception:
             _log.exception("several notifications to %s failed", target)
-        duration_s = time.monotonic() - begin_s
         left: list[_Waiting] = []
-        for waiting, outcome in zip_longest(batch, outcomes):
-            if isinstance(outcome, Response) and outcome.status is not Status.TARGET_NOT_REACHABLE:
-                self._answered(target, waiting, outcome, duration_s)
-            else:
+        for waiting, answer in zip_longest(batch, outcomes):
+            if answer is None or answer.status is Status.TARGET_NOT_REACHABLE:
                 left.append(waiting)
+                continue
+            waiting.attempts += 1
+            self._take_answer(waiting, answer)
         line.batch = left
         while line.batch:
             line.at_hand = line.batch.pop(0)
             await self._deliver(target, line.at_hand)
             line.at_hand = None
 
-    def _answered(self, target: str, waiting: _Waiting, answer: Response, duration_s: float) -> None:
-        """One of several has its answer."""
-        send = waiting.send
-        waiting.attempts += 1
-        self.seconds.setdefault(target.partition("://")[0], Histogram()).observe(duration_s)
-        taken = answer.status.is_success or answer.status.is_accepted
-        reason = "" if taken else f"it answered {int(answer.status)} {answer.status.name}"
-        if not taken:
+    def _take_answer(self, waiting: _Waiting, answer: Response) -> None:
+        """The target has answered: it took the notification, or refused it."""
+        if answer.status.is_success or answer.status.is_accepted:
+            self._sent += 1
+            self._report(waiting.send, answer)
+        else:
+            reason = f"it answered {int(answer.status)} {answer.status.name}"
             self._end(waiting, Result.REFUSED, reason, answer)
-            return
-        self.log.add(send, target, Result.DELIVERED, status=int(answer.status), attempt=1, duration_s=duration_s)
-        self._sent += 1
-        self._report(send, answer)
 
     async def _deliver(self, target: str, waiting: _Waiting) -> None:
         send = waiting.send
@@ -436,12 +407,7 @@ class Delivery:
                 return
             if answer is not None and answer.status is not Status.TARGET_NOT_REACHABLE:
                 self._breaker.answered(target)
-                if answer.status.is_success or answer.status.is_accepted:
-                    self._sent += 1
-                    self._report(send, answer)
-                else:
-                    reason = f"it answered {int(answer.status)} {answer.status.name}"
-                    self._end(waiting, Result.REFUSED, reason, answer)
+                self._take_answer(waiting, answer)
                 return
             self._breaker.failed(target)
             if waiting.attempts > len(RETRY_PAUSES_S) or self._stopping.is_set():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, cast
 
 from cse.bindings.outbound import Guard
 from cse.delivery_log import DeliveryLog, Result
@@ -21,6 +22,20 @@ from cse.tracing import Tracing
 _REMEMBERED = 100_000
 #: notifications that never leave this process: not worth a line in the log
 _INSIDE = "watch://"
+
+
+class _InBatches(Protocol):
+    """A sender that sends several requests without waiting for each answer (``cse.bindings.http_sender``)."""
+
+    def takes_several(self, url: str) -> bool:
+        """Whether whoever is at a URL has shown that it can be done."""
+
+    async def send_several(self, url: str, sends: Sequence[Send]) -> list[Response | Unreachable]:
+        """Send requests in order; gives what came of each.
+
+        Raises:
+            Unreachable: nothing was sent.
+        """
 
 
 class Attempts:
@@ -100,6 +115,36 @@ class Attempts:
                 reason = str(error)
         raise Unreachable(reason)
 
+    def takes_several(self, url: str) -> bool:
+        """Whether several requests may be sent to a URL without waiting for each answer."""
+        sender = self._senders.get(url.partition("://")[0])
+        # A trace has a span for each request, with the time that was its own.
+        return self.tracing is None and hasattr(sender, "send_several") and cast(_InBatches, sender).takes_several(url)
+
+    async def make_several(self, url: str, sends: Sequence[Send]) -> list[Response | None]:
+        """Send plain requests to one URL in order; gives their answers, None for those nobody answered.
+
+        Args:
+            url: ``takes_several``.
+            sends: each ``is_plain``.
+        """
+        scheme = url.partition("://")[0]
+        started_s = time.monotonic()
+        try:
+            if self._guard is not None:
+                self._guard.check_url(url)
+            outcomes = await cast(_InBatches, self._senders[scheme]).send_several(url, sends)
+        except Unreachable:
+            return []
+        duration_s = time.monotonic() - started_s
+        answers = [outcome if isinstance(outcome, Response) else None for outcome in outcomes]
+        for send, answer in zip(sends, answers, strict=True):
+            if answer is not None:
+                self.seconds.setdefault(scheme, Histogram()).observe(duration_s)
+                if answer.status.is_success or answer.status.is_accepted:
+                    self._log.add(send, url, Result.DELIVERED, status=int(answer.status), duration_s=duration_s)
+        return answers
+
     async def _ask_channel(self, send: Send, attempt: int) -> Response:
         """Ask the owner of a polling channel; what it does not fetch or answer is in the log."""
         try:
@@ -146,6 +191,11 @@ class Attempts:
         stem = receiver.rpartition("/")[2]
         url = self._on_broker.get(receiver) or self._on_broker.get(stem)
         return (url,) if url else ()
+
+
+def is_plain(send: Send) -> bool:
+    """Whether a request goes to one URL as it is, and nowhere else."""
+    return send.exact_url and len(send.urls) == 1 and not send.channel
 
 
 def target_of(send: Send) -> str:

@@ -266,7 +266,7 @@ async def test_good_targets_do_not_notice_bad_ones(caplog: pytest.LogCaptureFixt
 
 
 async def test_the_control_with_one_shared_queue_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_target", lambda send: "everybody")
+    monkeypatch.setattr(delivery, "target_of", lambda send: "everybody")
     seen = Seen()
     await run(seen, 3)
     delays = list(seen.delays.values())
