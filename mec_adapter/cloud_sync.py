@@ -76,6 +76,8 @@ class CloudSync:
         self._room = asyncio.Event()
         self._room.set()
         self._dropped = self._refused = 0
+        #: droppings under way
+        self._dropping = 0
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -255,7 +257,8 @@ class CloudSync:
 
     async def _store(self, copied: Copied, items: Sequence[Item], first: int) -> None:
         try:
-            added, copied.durable = await self._outbox.store(copied.id, items, first)
+            added, copied.durable = await self._outbox.store(copied.id, items, first, frozenset(copied.skip))
+            copied.forget_dropped()
         except OutboxError:
             # What was counted as taken is not: start again from what the file says, as soon as it can be written.
             copied.complete = copied.durable
@@ -275,7 +278,11 @@ class CloudSync:
     async def _full(self) -> None:
         limit = self._config.max_outbox_bytes
         if self._config.when_full == "drop-oldest":
-            dropped = await self._outbox.drop_oldest(self._outbox.size_bytes - int(limit * _LOW_WATER))
+            self._dropping += 1
+            try:
+                dropped = await self._outbox.drop_oldest(self._outbox.size_bytes - int(limit * _LOW_WATER))
+            finally:
+                self._dropping -= 1
             self._dropped += len(dropped)
             _log.error(
                 "the outbox is full (%d bytes): the %d oldest instances were dropped and are recorded as a gap",
@@ -283,9 +290,18 @@ class CloudSync:
                 len(dropped),
             )
             by_id = {copied.id: copied for copied in self._copied.values()}
-            for container, name in dropped:
-                if container in by_id:
-                    by_id[container].skip.add(name)
+            for container, tag, name in dropped:
+                if container not in by_id:
+                    continue
+                arrived_bytes = by_id[container].arrived.pop(name, None)
+                if arrived_bytes is None:
+                    by_id[container].skip[name] = tag
+                else:  # it reached the cloud before it was dropped, and was taken off the size twice
+                    self._outbox.size_bytes += arrived_bytes
+                    self._not_lost(by_id[container])
+            if not self._dropping:
+                for one in by_id.values():
+                    one.arrived.clear()
             for cursor in await self._outbox.cursors():
                 if (copied := self._copied.get(cursor.ri)) is not None:
                     copied.pending, copied.oldest = cursor.pending, cursor.oldest
@@ -353,7 +369,7 @@ class CloudSync:
                 await asyncio.sleep(1.0)
                 copied.loaded.set()
                 continue
-            copied.skip.difference_update(item.name for item in batch)
+            copied.batch = frozenset(item.name for item in batch)
             for place, item in enumerate(batch):
                 if item.name == copied.last_sent:
                     # It was notified again after it had gone, or its removal could not be written.
@@ -393,11 +409,20 @@ class CloudSync:
                 continue
             self._cloud_link.worked()
             copied.trouble = ""
-            if item.name not in copied.skip:
+            copied.forwarded += 1
+            if item.name in copied.skip:  # it was dropped while it was on its way
+                self._not_lost(copied)
+                copied.last_sent = item.name
+            else:
+                if self._dropping:
+                    copied.arrived[item.name] = len(item.body)
                 self._outbox.forget(copied.id, item)
-                copied.forwarded += 1
                 self._left(copied, item)
             return
+
+    def _not_lost(self, copied: Copied) -> None:
+        self._dropped -= 1
+        self._outbox.not_lost(copied.path)
 
     async def _put_aside(self, copied: Copied, item: Item, reason: str) -> None:
         _log.error("%s: the cloud refuses instance %s for good (%s): kept aside", copied.path, item.name, reason)

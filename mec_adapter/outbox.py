@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -149,7 +149,9 @@ class Outbox:
 
     # --- items -----------------------------------------------------------------------------------------------------
 
-    async def store(self, container: int, items: Sequence[Item], first: int) -> tuple[int, int]:
+    async def store(
+        self, container: int, items: Sequence[Item], first: int, without: Collection[str] = ()
+    ) -> tuple[int, int]:
         """Keep instances; returns when they are on disk.
 
         Args:
@@ -157,6 +159,7 @@ class Outbox:
             items: every instance there is with a stateTag from ``first`` to that of the last one, in order; those that
                 are here or were forwarded already are left out.
             first: where they begin.
+            without: names of those that were here and were dropped.
 
         Returns:
             How many were new, and ``complete``, which grows only if nothing is missing before ``first``.
@@ -172,7 +175,8 @@ class Outbox:
             sent, complete = row
             added = size = 0
             for item in items:
-                if item.tag <= sent:
+                # A listing may bring what a notification brought before, also when that was dropped meanwhile.
+                if item.tag <= max(sent, complete) or item.name in without:
                     continue
                 result = db.execute(
                     "INSERT OR IGNORE INTO item VALUES (?, ?, ?, ?, ?)",
@@ -235,14 +239,14 @@ class Outbox:
         await self._ask(refuse)
         self.size_bytes -= len(item.body)
 
-    async def drop_oldest(self, size_bytes: int) -> list[tuple[int, str]]:
+    async def drop_oldest(self, size_bytes: int) -> list[tuple[int, int, str]]:
         """Drop the instances taken first until ``size_bytes`` are free; the gaps are recorded.
 
         Returns:
-            Container and name of each.
+            Container, stateTag and name of each.
         """
 
-        def drop(db: sqlite3.Connection) -> tuple[list[tuple[int, str]], int]:
+        def drop(db: sqlite3.Connection) -> tuple[list[tuple[int, int, str]], int]:
             freed = 0
             gaps: dict[str, list[int]] = {}
             rows = db.execute(
@@ -261,11 +265,16 @@ class Outbox:
                 "INSERT INTO gap VALUES (?, ?, ?, ?, ?)",
                 [(path, min(tags), max(tags), len(tags), time.time()) for path, tags in gaps.items()],
             )
-            return [(container, name) for container, _, name in doomed], freed
+            return doomed, freed
 
         dropped, freed = await self._ask(drop)
         self.size_bytes -= freed
         return dropped
+
+    def not_lost(self, path: str) -> None:
+        """An instance that was just dropped had reached the cloud after all. Not waited for."""
+        statement = "UPDATE gap SET items = items - 1 WHERE rowid = (SELECT max(rowid) FROM gap WHERE path = ?)"
+        self._operations.put((lambda db: db.execute(statement, (path,)), None))
 
     async def losses(self) -> tuple[int, int]:
         """How many instances were dropped for want of room, and how many the cloud refused for good."""

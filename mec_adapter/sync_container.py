@@ -23,8 +23,12 @@ class Copied:
         self.listed = 0.0
         self.trouble = ""
         self.last_sent = ""
-        #: names of instances dropped while they were about to be sent
-        self.skip: set[str] = set()
+        #: stateTags of dropped instances by name: those about to be sent, and those that a listing may bring again
+        self.skip: dict[str, int] = {}
+        #: names of those about to be sent
+        self.batch: frozenset[str] = frozenset()
+        #: size of the instances that reached the cloud while some were being dropped, by name
+        self.arrived: dict[str, int] = {}
         self.ancestors: tuple[Ancestor, ...] = ()
         self.wanted = True
         #: there may be instances that no notification brought
@@ -32,3 +36,8 @@ class Copied:
         #: there is something to forward
         self.loaded = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
+
+    def forget_dropped(self) -> None:
+        """Everything up to ``durable`` was here and is not listed again: dropped ones need not be remembered."""
+        if self.skip:
+            self.skip = {n: tag for n, tag in self.skip.items() if tag > self.durable or n in self.batch}

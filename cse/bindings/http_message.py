@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 Header = tuple[bytes, bytes]
@@ -41,6 +44,12 @@ class HttpMessage:
     version: str = "1.1"
 
 
+@lru_cache(maxsize=2)
+def _date(now_s: int) -> bytes:
+    """The header field Date (RFC 9110 clause 6.6.1): the answers of one second share it."""
+    return b"Date: %b\r\n" % formatdate(now_s, usegmt=True).encode()
+
+
 def response_bytes(status: int, headers: Iterable[Header], body: bytes, *, close: bool, has_body: bool) -> bytes:
     """A whole answer.
 
@@ -59,4 +68,4 @@ def response_bytes(status: int, headers: Iterable[Header], body: bytes, *, close
     if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
         raise ValueError("a header field holds a line break")
     line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"".join((line, head, _CLOSE if close else b"", b"\r\n", body if has_body else b""))
+    return b"".join((line, _date(int(time.time())), head, _CLOSE if close else b"", b"\r\n", body if has_body else b""))

@@ -21,6 +21,7 @@ from cse.bindings.coap_client import CoapSender
 from cse.bindings.http import BindError as HttpBindError
 from cse.bindings.http import HttpLimits, HttpServer
 from cse.bindings.http_client import HttpSender
+from cse.bindings.http_sender import LeanHttpSender
 from cse.bindings.mqtt import MqttBinding, MqttStartError
 from cse.bindings.mqtt_codec import Topic, parse_url, to_topic_level
 from cse.bindings.mqtt_limits import MqttLimits
@@ -214,7 +215,8 @@ class HttpTransport(_ConnectionlessTransport):
     ) -> None:
         self.router = NotificationRouter()
         host, port = _host_and_port(listen)
-        sender = HttpSender(tls=tls, connections_per_host=connections, connections=connections)
+        secured = HttpSender(tls=tls, connections_per_host=connections, connections=connections)
+        sender = LeanHttpSender(secured, connections_per_host=connections)
         limits = HttpLimits(body_bytes=_NOTIFICATION_BYTES)
         listener = HttpServer(self.router.serve, host, port, limits=limits, lenient=True)
         super().__init__(url, cse_id, sender, listener, public_url, serialisation)

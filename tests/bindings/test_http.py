@@ -5,8 +5,10 @@ import logging
 import random
 import signal
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +136,10 @@ async def test_every_bad_sample_is_answered_in_words_and_never_served() -> None:
     assert recorder.requests == []
 
 
-async def test_no_server_or_date_header_and_length_always() -> None:
+async def test_no_server_header_and_length_always() -> None:
     async with running() as server:
         _, headers, _ = await ask(server, GOOD)
-        assert set(headers) == {"x-m2m-rsc", "x-m2m-ri", "x-m2m-rvi", "content-length"}
+        assert set(headers) == {"date", "x-m2m-rsc", "x-m2m-ri", "x-m2m-rvi", "content-length"}
 
 
 async def test_options_is_told_what_is_allowed() -> None:
@@ -172,7 +174,8 @@ async def test_no_response_wanted_is_204_and_the_connection_lives() -> None:
     async with running(silent) as server, connected(server) as peer:
         for _ in range(2):
             peer.write(GOOD)
-            assert await peer.answer() == (204, {}, b"")
+            status, headers, body = await peer.answer()
+            assert (status, set(headers), body) == (204, {"date"}, b"")
 
 
 async def test_mounts_come_before_onem2m() -> None:
@@ -641,6 +644,12 @@ async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
         for _ in range(2000):
             assert (await peer.answer())[0] == 200
     assert served == 2000
+
+
+async def test_answers_are_dated() -> None:
+    async with running() as server:
+        _, headers, _ = await ask(server, GOOD)
+    assert abs(parsedate_to_datetime(headers["date"]).timestamp() - time.time()) < 20
 
 
 def test_a_field_with_a_line_break_is_no_answer() -> None:
