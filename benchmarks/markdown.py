@@ -1,4 +1,7 @@
-"""``docs/performance.md``: the table with targets, written by ``onemec bench --markdown`` and by nothing else."""
+"""What the documents say of speed, written by ``onemec bench`` and by nothing else.
+
+``--markdown docs/performance.md`` is the table with targets, ``--readme README.md`` the ratios between its two marks.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,18 @@ from benchmarks.yardsticks import ECHO
 
 #: HTTP create c=32 in relation to a raw uvicorn echo: what holds on any machine
 ECHO_BAR = 0.30
+#: what the same echo gave on the machine for which the targets were set
+REFERENCE_ECHO_PER_S = 33_000
+_BEGIN, _END = "<!-- performance -->\n", "<!-- /performance -->"
+_README = """\
+A write that was answered is on disk (SQLite, WAL, `synchronous=FULL`). Ratios of one run, measured {date} on {machine}:
+
+| scenario | {peers} |
+|---|{lines}|
+{rows}
+
+[Performance](docs/performance.md) has every scenario with its target; `onemec bench` measures them on your machine.
+"""
 
 _HEAD = """\
 # Performance
@@ -57,7 +72,70 @@ def _summary(results: Results, ours: list[Row]) -> list[str]:
             f"HTTP create c=32 is {create.of_echo:.2f} of a raw uvicorn JSON echo in the same run "
             f"(bar: {ECHO_BAR:.2f}, {word}); machines differ, this ratio holds."
         )
+    factor = _factor(results)
+    if factor:
+        reached = sum(bool(row.met) or _part(row, factor) >= 1 for row in judged)
+        lines.append(
+            f"The targets were set on a machine where that echo gives {REFERENCE_ECHO_PER_S:,}/s; here it gives "
+            f"{factor:.2f} of that. **Scaled by it, {reached} of {len(judged)} are met** (memory is not scaled)."
+        )
     return [*lines, ""]
+
+
+def _factor(results: Results) -> float:
+    """How fast this machine is, against that of the targets; 0.0 when the echo was not measured."""
+    echo = next((row.value for row in results.rows if row.scenario == ECHO), None)
+    return (echo or 0.0) / REFERENCE_ECHO_PER_S
+
+
+def _part(row: Row, factor: float) -> float:
+    """How much of its scaled target a row reaches: 1 and more is met. 0.0 when nothing can be said."""
+    if row.target is None or not row.value or row.wrong or row.met is None:
+        return 0.0
+    if row.unit == "/s":
+        part = row.value / (row.target.value * factor)
+        return min(part, row.target.p50_ms / factor / row.p50_ms) if row.target.p50_ms and row.p50_ms else part
+    times = row.unit in ("ms", "s")
+    return row.target.value / (factor if times else 1.0) / row.value
+
+
+def parts(text: str) -> tuple[str, str]:
+    """What stands before and after the marks.
+
+    Raises:
+        ValueError: there are none.
+    """
+    head, begin, rest = text.partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"the marks {_BEGIN.strip()} and {_END.strip()} are missing, each on a line of its own")
+    return head, tail
+
+
+def into_readme(results: Results, text: str) -> str:
+    """The README with the ratios of this run between its marks.
+
+    Raises:
+        ValueError: it has no marks.
+    """
+    head, tail = parts(text)
+    rows = [row for row in results.rows if row.subject != YARDSTICK]
+    mine = rows[0].subject if rows else ""
+    peers = list(dict.fromkeys(row.subject for row in rows if row.subject != mine))
+    lines = []
+    for row in rows:
+        ratios = [results.ratio(row.scenario, mine, peer) for peer in peers]
+        if row.subject == mine and (row.of_echo or any(ratios)):
+            cells = [f"{ratio:.1f}x" if ratio else "" for ratio in ratios]
+            lines.append(f"| {row.title} | {' | '.join([f'{row.of_echo:.2f}' if row.of_echo else '', *cells])} |")
+    table = _README.format(
+        date=results.facts["date"],
+        machine=results.facts["machine"],
+        peers=" | ".join(["of a raw uvicorn echo", *(f"against {peer}" for peer in peers)]),
+        lines="|".join("---" for _ in range(len(peers) + 1)),
+        rows="\n".join(lines),
+    )
+    return head + _BEGIN + table + _END + tail
 
 
 def _line(results: Results, row: Row) -> str:
@@ -66,6 +144,8 @@ def _line(results: Results, row: Row) -> str:
         measured += f" ({_short(row.lowest, row.unit)} to {_short(row.highest, row.unit)})"
     times = f"{row.p50_ms:.2f} / {row.p99_ms:.2f}" if row.p50_ms else ""
     met = {None: "", True: "yes", False: "**no**"}[row.met]
+    if row.met is False and (part := _part(row, _factor(results))):
+        met += f", {part:.2f} scaled"
     notes = "; ".join(filter(None, [f"{row.wrong} wrong or lost" if row.wrong else "", row.remark]))
     cells = (
         *(row.title, aim(row.target, row.unit), measured, times, f"{row.cpu_us:.0f}" if row.cpu_us else ""),

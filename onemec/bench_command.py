@@ -70,6 +70,7 @@ def bench(
     markdown_: Annotated[
         Path | None, typer.Option("--markdown", help="Write the table with targets here: docs/performance.md.")
     ] = None,
+    readme: Annotated[Path | None, typer.Option(help="Put the ratios between the marks of this file.")] = None,
 ) -> None:
     """Measure a CSE: requests per second, response times, processor time and memory, against targets."""
     from benchmarks import (
@@ -91,6 +92,7 @@ def bench(
             _writable(wanted)
         if plot_ is not None:
             plot.check(plot_)
+        marked = _marked(readme)
         wish = _wish(scenarios, studies, demanded, quick, repetitions, seconds_, warm_up, scale, directory)
         if peer:
             wish = replace(wish, peers=peers.chosen(peer, peer_dir or peers.DEFAULT_DIRECTORY))
@@ -107,6 +109,8 @@ def bench(
     for path, text in ((json_, report.as_json), (csv_, report.as_csv), (markdown_, markdown.write)):
         if path is not None:
             path.write_text(text(results))
+    if readme is not None:
+        readme.write_text(markdown.into_readme(results, marked))
     if plot_ is not None:
         plot.draw(results, plot_)
     if results.failed:
@@ -152,6 +156,21 @@ def _writable(path: Path | None) -> None:
 
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
         raise BenchError(f"{path} cannot be written: its folder is not there, or it is a folder itself")
+
+
+def _marked(readme: Path | None) -> str:
+    """The text of a file with the marks; looked for before the run, not after it."""
+    from benchmarks import markdown
+    from benchmarks.processes import BenchError
+
+    if readme is None:
+        return ""
+    try:
+        text = readme.read_text()
+        markdown.parts(text)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{readme}: {error}") from error
+    return text
 
 
 def _terminated(*_: object) -> NoReturn:

@@ -18,14 +18,16 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import load_coap, load_http, load_mqtt, peers, postgres, report, subjects
+from benchmarks import load_coap, load_http, load_mqtt, markdown, peers, postgres, report, subjects
 from benchmarks.processes import BenchError, Stage
 from benchmarks.results import Results, relation, summary
 from benchmarks.scenarios import MILLISECONDS, PER_SECOND, Reading, Scenario, Target, short
+from benchmarks.session import YARDSTICK
 from benchmarks.sink import Sink, SinkServer
 from benchmarks.studies import studies
 from benchmarks.tally import MARK, Tally, Template
 from benchmarks.wire import Speaker
+from benchmarks.yardsticks import ECHO
 from onemec.cli import app
 from tests.brokers import free_port
 
@@ -441,3 +443,40 @@ def test_a_peer_that_cannot_be_installed_is_said_in_one_line(tmp_path: Path) -> 
         peer.install()
     assert str(caught.value).startswith("acmecse==2026.5.3 could not be installed into ")
     assert str(caught.value).endswith("ERROR: No matching distribution")
+
+
+def results_of_two() -> Results:
+    create = Scenario("http-create-c32", "HTTP create, c=32", PER_SECOND, lambda arena: Reading(0.0), Target(10_000))
+    echo = Scenario(ECHO, "raw echo", PER_SECOND, lambda arena: Reading(0.0))
+    rows = [
+        summary(echo, YARDSTICK, [Reading(16_500.0)], scale=1, ours=False),
+        summary(create, "onemec", [Reading(6_000.0, p50_ms=5.0)], scale=1, ours=True),
+        summary(create, "acme", [Reading(200.0)], scale=1, ours=False),
+    ]
+    rows[1].of_echo = 0.36
+    facts = {"date": "2026-11-23", "machine": "2 cores", "command": "onemec bench", "runs": "one"}
+    return Results(facts, rows, {("http-create-c32", "onemec"): [6000.0], ("http-create-c32", "acme"): [200.0]})
+
+
+def test_targets_are_scaled_by_what_the_echo_says_of_the_machine() -> None:
+    document = markdown.write(results_of_two())
+    assert "**0 of 1 targets met.**" in document
+    assert "**Scaled by it, 1 of 1 are met**" in document
+    assert "**no**, 1.20 scaled" in document
+
+
+def test_the_ratios_go_between_the_marks_of_the_readme_and_nowhere_else() -> None:
+    text = "before\n<!-- performance -->\nold\n<!-- /performance -->\nafter\n"
+    made = markdown.into_readme(results_of_two(), text)
+    assert made.startswith("before\n<!-- performance -->\n")
+    assert made.endswith("<!-- /performance -->\nafter\n")
+    assert "| HTTP create, c=32 | 0.36 | 30.0x |" in made
+    assert "old" not in made
+    assert markdown.into_readme(results_of_two(), made) == made
+
+
+def test_a_readme_without_marks_is_said_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("nothing\n")
+    ended = bench("--quick", "--readme", str(tmp_path / "README.md"))
+    assert ended.returncode == 1
+    assert "<!-- performance -->" in ended.stderr

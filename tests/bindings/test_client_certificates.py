@@ -116,7 +116,7 @@ async def test_a_certificate_of_another_authority_is_refused(authority: Path) ->
         async with aiohttp.ClientSession(connector=client(authority, "evil")) as session:
             with pytest.raises(aiohttp.ClientError):
                 await session.get(f"{cse.addresses()['http']}/cse-in", headers={**HEADERS, "X-M2M-Origin": "Clamp2"})
-        assert not cse.requests
+        assert not cse.requests.counts()
 
 
 async def test_old_tls_is_refused(authority: Path) -> None:
