@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -235,10 +235,18 @@ class Cse:
         )
 
     def explain(
-        self, who: str, privilege: Privilege, to: str, child: int | None = None, address: str = ""
+        self,
+        who: str,
+        privilege: Privilege,
+        to: str,
+        child: int | None = None,
+        address: str = "",
+        roles: Sequence[str] = (),
     ) -> Explanation:
         """Why somebody may or may not do something here, see ``cse.core.explanation.explain``."""
-        return explain(self.hosting, self.env(), who, privilege, to, child_type=child, peer_address=address)
+        return explain(
+            self.hosting, self.env(), who, privilege, to, child_type=child, peer_address=address, role_ids=roles
+        )
 
     def note(self, dialect: str) -> None:
         """Count a dialect that a codec mended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from cse.config import CseConfig
@@ -42,7 +42,9 @@ class Shown(Protocol):
         """Serve a request that came in over a binding."""
         ...
 
-    def explain(self, who: str, privilege: Privilege, to: str, child: int | None, address: str) -> Explanation:
+    def explain(
+        self, who: str, privilege: Privilege, to: str, child: int | None, address: str, roles: Sequence[str]
+    ) -> Explanation:
         """Why somebody may or may not do something."""
         ...
 

@@ -6,7 +6,7 @@ administrator, programs on this machine are answered, but no page in a browser, 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qsl
@@ -61,7 +61,7 @@ class StatusPage:
         authenticate: Callable[[str], str] | None,
         is_admin: Callable[[str], bool],
         open_here: Callable[[], bool],
-        explain: Callable[[str, Privilege, str, int | None, str], Explanation],
+        explain: Callable[[str, Privilege, str, int | None, str, Sequence[str]], Explanation],
     ) -> None:
         self._explain = explain
         self._delivery, self._dialects, self._authenticate = delivery, dialects, authenticate
@@ -85,7 +85,7 @@ class StatusPage:
         await _reply(scope, send, status, shown, extra)
 
     def _explained(self, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        """The answer to ``explain?originator=Cme&operation=UPDATE&to=cse-in/lamp``; child, address at need.
+        """The answer to ``explain?originator=Cme&operation=UPDATE&to=cse-in/lamp``; child, address, role at need.
 
         Raises:
             ValueError: a parameter is missing or makes no sense.
@@ -94,10 +94,11 @@ class StatusPage:
         if not operation or not to:
             raise ValueError("send operation= and to=, and originator= of whom it is about")
         child, address = _number(query, "child", 0), query.pop("address", "")
+        roles = tuple(filter(None, query.pop("role", "").split(",")))
         if query:
             raise ValueError(f"there is no parameter {next(iter(query))!r}")
         try:
-            found = self._explain(originator, _privilege(operation), to, child or None, address)
+            found = self._explain(originator, _privilege(operation), to, child or None, address, roles)
         except CseError as error:
             return 404 if error.status is Status.NOT_FOUND else 400, {"error": error.debug}
         return 200, {

@@ -19,6 +19,7 @@ def explain(
     to: To,
     child: Annotated[str | None, typer.Option(help="For CREATE: the type of the new child, e.g. container.")] = None,
     address: Annotated[str, typer.Option(help="IP address it would come from, for rules that ask.")] = "",
+    role: Annotated[str, typer.Option(help="Role-IDs it would claim (rids), with commas between them.")] = "",
     cse: Cse = URL,
     token: Annotated[
         str, typer.Option(help="Token of an administrator, where there are credentials.", envvar="ONEMEC_TOKEN")
@@ -30,7 +31,8 @@ def explain(
     Examples: onemec explain CViewer UPDATE cse-edge/lamp;
     onemec acp explain CViewer CREATE -/lamp --child container
     """
-    query: dict[str, Any] = {"originator": originator, "operation": operation, "to": to, "address": address}
+    query: dict[str, Any] = {"originator": originator, "operation": operation, "to": to}
+    query |= {"address": address, "role": role}
     if child is not None:
         query["child"] = type_of(child)[0]
     page = asyncio.run(read_page(cse, "explain", query, token))

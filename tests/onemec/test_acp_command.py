@@ -254,6 +254,20 @@ def test_explain_knows_instances_creators_and_holders(shell: Shell, site: str) -
     assert "is not its custodian CHolder" in shell.explain("CViewer", "RETRIEVE", f"{site}/held")["because"]
 
 
+def test_explain_counts_a_role_when_it_is_claimed(shell: Shell) -> None:
+    role = "nurse@issuer.example"
+    shell.ok("post", "-", "-t", "AE", "-n", "ward", "api=Nward", "--as", "Cward")
+    rule = {"acor": [role], "acop": 4}
+    pv, pvs = json.dumps({"acr": [rule]}), json.dumps({"acr": [{"acor": ["Cward"], "acop": 63}]})
+    shell.ok("post", "-/ward", "-t", "acp", "-n", "nurses", f"pv={pv}", f"pvs={pvs}")
+    shell.ok("put", "-/ward", 'acpi=["cse-edge/ward/nurses"]')
+    held = {"rlid": role, "tkis": "/id-edge", "tkhd": "CNurse", "tknb": "20200101T000000", "tkna": "20990101T000000"}
+    shell.ok("post", "-", "-t", "role", *(f"{name}={json.dumps(value)}" for name, value in held.items()))
+    assert not shell.explain("CNurse", "UPDATE", "-/ward")["granted"]
+    claimed = shell.explain("CNurse", "UPDATE", "-/ward", "--role", role)
+    assert (claimed["granted"], claimed["rules"][0]["grants"]) == (True, True)
+
+
 # --- rules, as such --------------------------------------------------------------------------------------------------
 
 
