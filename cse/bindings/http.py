@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, cast
 
 from cse.bindings.http_browser import CrossOrigin
-from cse.bindings.http_codec import Encoded, decode_message, encode_error, encode_response
+from cse.bindings.http_codec import Encoded, RequestHead, decode_head, decode_message, encode_error, encode_response
 from cse.bindings.http_connections import (
     CREDENTIAL,
     AcceptUpgrade,
@@ -24,6 +24,7 @@ from cse.bindings.http_connections import (
     HttpLimits,
     ReadCertificate,
 )
+from cse.bindings.http_heads import Heads
 from cse.bindings.http_message import Header, HttpMessage, Reply
 from cse.bindings.http_protocol import HttpConnection
 from cse.bindings.http_watch import Watches, wanted
@@ -121,6 +122,7 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._watching: asyncio.Task[None] | None = None
         self._connections: set[HttpConnection] = set()
+        self._heads = Heads()
 
     @property
     def listening(self) -> tuple[str, int]:
@@ -147,7 +149,7 @@ class HttpServer:
         self._watching = asyncio.create_task(self._guard.watch(), name=f"http guard {self._port}")
 
     def _connection(self) -> HttpConnection:
-        return HttpConnection(self._application, self._guard, self._connections)
+        return HttpConnection(self._application, self._guard, self._connections, self._heads)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Take no more requests, let running ones finish for up to ``grace_s`` seconds, close."""
@@ -275,10 +277,7 @@ class OneM2MApp:
             reply = partial(_with_fields, reply, self._cross_origin.fields(headers))
         request_id = ""
         try:
-            request, media_type = decode_message(
-                *(message.method, message.path, message.query, headers, message.body),
-                *(self._lenient, self._root_path, self._note),
-            )
+            request, media_type = self._decoded(message)
             request_id = request.request_id
             self._identify(request, headers, message.credential, message.peer)
             if self._begin is not None:
@@ -290,6 +289,25 @@ class OneM2MApp:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _decoded(self, message: HttpMessage) -> tuple[Request, str]:
+        """The primitive of a request, and the media type of its answer: what a head means is found out once."""
+        head = message.head
+        if head is None:
+            return decode_message(
+                *(message.method, message.path, message.query, message.headers, message.body),
+                *(self._lenient, self._root_path, self._note),
+            )
+        try:
+            known: RequestHead | None = head.decoded
+            if known is None:
+                known = head.decoded = decode_head(message.method, message.path, message.headers, self._root_path)
+            request_id = head.request_id(message)
+            request = known.request(request_id, message.query, message.body, lenient=self._lenient, note=self._note)
+        except CseError as error:
+            error.request_id = head.request_id(message)
+            raise
+        return request, known.answer_type
 
     def _answered(self, message: HttpMessage, media_type: str, reply: Reply, response: Response) -> None:
         try:

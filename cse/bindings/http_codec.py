@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -102,36 +103,84 @@ def decode_message(
         CseError: the request is not well formed, or nothing of its Accept can be written.
     """
     try:
-        operation = _METHODS.get(method)
-        if operation is None:
-            raise OperationNotAllowed(f"the method {method} means nothing in oneM2M: send GET, POST, PUT or DELETE")
-        fields = _read_fields(headers)
-        request_id = fields.pop(b"x-m2m-ri", "")
-        if not request_id:
-            raise BadRequest("the header X-M2M-RI is missing: send a request identifier of your choice")
-        request = Request(
-            operation,
-            _decode_path(path, root_path),
-            fields.pop(b"x-m2m-origin", ""),
-            request_id,
-            release=fields.pop(b"x-m2m-rvi", None) or None,
-        )
-        content_type = fields.pop(b"content-type", "")
-        accept = fields.pop(b"accept", "")
-        if content_type or body:
-            _set_content(request, content_type, body, lenient, note)
-        if query_string:
-            apply_query(split_query(field_text(query_string, "the query")), request, lenient=lenient, note=note)
-        for name, value in fields.items():
-            if name in REQUEST_FIELDS:
-                field, read = REQUEST_FIELDS[name]
-                setattr(request, field, read(name, value))
-        if request.release is None and lenient:
-            note("no rvi")
-        return request, _answer_type(accept, content_type)
+        head = decode_head(method, path, headers, root_path)
+        request = head.request(head.request_id, query_string, body, lenient=lenient, note=note)
+        return request, head.answer_type
     except CseError as error:
         error.request_id = readable_request_id(headers)
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What the head of a request says but for its query; the same for all requests with the same head.
+
+    Attributes:
+        operation: of the method; the content type may make a NOTIFY a CREATE.
+        to: the address.
+        originator: "" for none.
+        request_id: never "".
+        release: None when it is missing.
+        content_type: as sent, "" for none.
+        answer_type: the media type the answer must have.
+        rare: names and values of the other header fields that are parameters.
+    """
+
+    operation: Operation
+    to: str
+    originator: str
+    request_id: str
+    release: str | None
+    content_type: str
+    answer_type: str
+    rare: tuple[tuple[bytes, str], ...]
+
+    def request(self, request_id: str, query_string: bytes, body: bytes, *, lenient: bool, note: Note) -> Request:
+        """The request primitive with this head.
+
+        Args:
+            request_id: of this very request.
+            query_string: see ``decode_request``.
+            body: the whole body.
+            lenient: dialect tolerance is on.
+            note: told of each dialect.
+
+        Raises:
+            CseError: it is not well formed.
+        """
+        request = Request(self.operation, self.to, self.originator, request_id, release=self.release)
+        if self.content_type or body:
+            _set_content(request, self.content_type, body, lenient, note)
+        if query_string:
+            apply_query(split_query(field_text(query_string, "the query")), request, lenient=lenient, note=note)
+        for name, value in self.rare:
+            field, read = REQUEST_FIELDS[name]
+            setattr(request, field, read(name, value))
+        if self.release is None and lenient:
+            note("no rvi")
+        return request
+
+
+def decode_head(method: str, path: bytes, headers: Headers, root_path: str) -> RequestHead:
+    """What the head of an HTTP request says; the arguments are as in ``decode_request``.
+
+    Raises:
+        CseError: the head is not well formed, or nothing of its Accept can be written.
+    """
+    operation = _METHODS.get(method)
+    if operation is None:
+        raise OperationNotAllowed(f"the method {method} means nothing in oneM2M: send GET, POST, PUT or DELETE")
+    fields = _read_fields(headers)
+    request_id = fields.pop(b"x-m2m-ri", "")
+    if not request_id:
+        raise BadRequest("the header X-M2M-RI is missing: send a request identifier of your choice")
+    originator = fields.pop(b"x-m2m-origin", "")
+    release = fields.pop(b"x-m2m-rvi", None) or None
+    content_type = fields.pop(b"content-type", "")
+    answer_type = _answer_type(fields.pop(b"accept", ""), content_type)
+    rare = tuple(field for field in fields.items() if field[0] in REQUEST_FIELDS)
+    to = _decode_path(path, root_path)
+    return RequestHead(operation, to, originator, request_id, release, content_type, answer_type, rare)
 
 
 def _read_fields(headers: Headers) -> dict[bytes, str]:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cse.bindings.http_heads import Head
 
 Header = tuple[bytes, bytes]
 #: takes status, header fields and body of the answer; called once
@@ -31,6 +35,7 @@ class HttpMessage:
         credential: the entity that a TLS client certificate proves, "" without one.
         keep_alive: another request may follow on the connection.
         version: of HTTP, e.g. "1.1".
+        head: the same one that came before; None when it did not.
     """
 
     method: str
@@ -42,6 +47,7 @@ class HttpMessage:
     credential: str = ""
     keep_alive: bool = True
     version: str = "1.1"
+    head: Head | None = None
 
 
 @lru_cache(maxsize=2)
@@ -63,9 +69,10 @@ def response_bytes(status: int, headers: Iterable[Header], body: bytes, *, close
     Raises:
         ValueError: a header field would end its line.
     """
-    lines = [b"%b: %b\r\n" % field for field in headers]
-    head = b"".join(lines)
-    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+    lines = [b": ".join(field) for field in headers]
+    head = b"\r\n".join(lines)
+    if lines and (head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1):
         raise ValueError("a header field holds a line break")
     line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"".join((line, _date(int(time.time())), head, _CLOSE if close else b"", b"\r\n", body if has_body else b""))
+    end = b"\r\n\r\n" if lines else b"\r\n"
+    return b"".join((line, _date(int(time.time())), _CLOSE if close else b"", head, end, body if has_body else b""))

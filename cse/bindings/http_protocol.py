@@ -20,6 +20,7 @@ import httptools
 from cse.bindings.http_asgi import FlowControl, scope_of
 from cse.bindings.http_codec import encode_error, readable_request_id
 from cse.bindings.http_connections import ConnectionGuard
+from cse.bindings.http_heads import Heads
 from cse.bindings.http_message import Header, HttpMessage, Reply, response_bytes
 from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.errors import BadRequest, RequestTimeout
@@ -66,11 +67,15 @@ class HttpConnection(asyncio.Protocol):
         application: answers its requests.
         guard: admits it and watches it.
         connections: those of the server; it is in it as long as it is open.
+        heads: of requests to the server that came before.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, application: Application, guard: ConnectionGuard, connections: set[HttpConnection]) -> None:
+    def __init__(
+        self, application: Application, guard: ConnectionGuard, connections: set[HttpConnection], heads: Heads
+    ) -> None:
+        self._heads = heads
         self._application, self._guard, self._limits, self._connections = application, guard, guard.limits, connections
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -92,6 +97,8 @@ class HttpConnection(asyncio.Protocol):
         self._refusing = False
         #: requests that came while one was answered
         self._waiting: deque[HttpMessage] = deque()
+        #: the request that was complete last
+        self._parsed: HttpMessage | None = None
         # --- what goes
         self._answered: HttpMessage | None = None
         self._work: Cancellable | None = None
@@ -156,6 +163,14 @@ class HttpConnection(asyncio.Protocol):
         """Parse what came, unless the connection is being closed."""
         if self._refusing:
             return
+        begins = self._phase == _IDLE
+        if begins and self._answered is None and not (self._waiting or self._closing or self._flow.write_paused):
+            familiar = self._heads.message(data, self._peer, self._credential)
+            if familiar is not None:
+                self._fresh = False
+                self._since_s = self._guard.now_s
+                self._answer(familiar)
+                return
         self._chunk_bytes = len(data)
         if self._phase == _HEAD:
             self._head_bytes += len(data)
@@ -170,6 +185,9 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._phase == _HEAD and self._head_bytes > self._limits.head_bytes:
             self.refuse(431, self._head_limits())
+        if begins and self._parsed is not None:
+            self._heads.learn(data, self._parsed)
+        self._parsed = None
 
     def pause_writing(self) -> None:
         """The peer does not read: nothing more is read from it, and nothing answered."""
@@ -307,6 +325,7 @@ class HttpConnection(asyncio.Protocol):
             parser.should_keep_alive() and version != "1.0" and not upgrade,
             version,
         )
+        self._parsed = message
         if self._answered is not None or self._waiting or self._flow.write_paused:
             self._waiting.append(message)
             self._flow.pause_reading()
@@ -344,7 +363,8 @@ class HttpConnection(asyncio.Protocol):
     def _answer(self, message: HttpMessage) -> None:
         """Have a request answered; nothing else is being answered."""
         self._answered = message
-        if self._application.is_direct(message):
+        known = message.head is not None and message.head.decoded is not None
+        if known or self._application.is_direct(message):
             work = self._application.answer(message, self._reply)
             if self._answered is message:
                 self._work = work
