@@ -23,17 +23,13 @@ from mec_adapter.link import Link
 from mec_adapter.outbox import Cursor, Item, Outbox, OutboxError
 from mec_adapter.status import ContainerStatus, SyncStatus
 from mec_adapter.sync_container import Copied
+from mec_adapter.sync_forwarding import Forwarder
+from mec_adapter.sync_room import Room
 from mec_adapter.sync_source import EdgeSource
-from mec_adapter.sync_target import Ancestor, CloudTarget, Hopeless, TargetTrouble, TreeLost, item_of
+from mec_adapter.sync_target import Ancestor, CloudTarget, item_of
 
 _log = logging.getLogger("mec_adapter.cloud_sync")
 
-#: instances taken from the outbox at a time
-_BATCH = 100
-#: attempts before an instance the cloud calls unacceptable is put aside
-_HOPELESS_ATTEMPTS = 3
-#: below this share of its limit a full outbox takes instances again
-_LOW_WATER = 0.8
 #: notifications older than this are overtaken by a listing, at most this often
 _HURRY_S = 0.5
 
@@ -72,18 +68,14 @@ class CloudSync:
         self._target = CloudTarget(cloud, config.cloud_ae_name or f"sync-{stem}", edge_cse_id)
         self._outbox = Outbox(config.outbox)
         self._copied: dict[str, Copied] = {}
-        self._sending = asyncio.Semaphore(config.parallel)
-        self._room = asyncio.Event()
-        self._room.set()
-        self._dropped = self._refused = 0
-        #: droppings under way
-        self._dropping = 0
+        self._room = Room(config, self._outbox, self._copied)
+        self._forwarder = Forwarder(config, self._outbox, self._target, self._cloud_link, self._room)
 
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take up what the outbox holds of earlier runs; forwarding begins at once."""
-        self._dropped, self._refused = await self._outbox.losses()
+        self._room.dropped, self._forwarder.refused = await self._outbox.losses()
         for cursor in await self._outbox.cursors():
             self._take_up(cursor)
 
@@ -98,6 +90,8 @@ class CloudSync:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for copied in self._copied.values():
+            self._room.forget_arrived(copied)
         await self._outbox.close()
 
     async def drain(self, timeout_s: float) -> bool:
@@ -129,9 +123,9 @@ class CloudSync:
             max((container.oldest_pending_s for container in containers), default=0.0),
             sum(container.forwarded for container in containers),
             self._outbox.size_bytes,
-            not self._room.is_set(),
-            self._dropped,
-            self._refused,
+            not self._room.is_open,
+            self._room.dropped,
+            self._forwarder.refused,
             self._cloud_link.reason,
         )
 
@@ -180,7 +174,7 @@ class CloudSync:
         )
         copied.loaded.set()
         copied.tasks = [
-            asyncio.create_task(self._forward_for_ever(copied), name=f"forward {cursor.path}"),
+            asyncio.create_task(self._forwarder.run(copied), name=f"forward {cursor.path}"),
             asyncio.create_task(self._catch_up_for_ever(copied), name=f"catch up {cursor.path}"),
         ]
         copied.behind.set()
@@ -226,7 +220,7 @@ class CloudSync:
         shown = event.get("rep") if isinstance(event, Mapping) else None
         instance = shown.get("m2m:cin") if isinstance(shown, Mapping) else None
         item = self._item(copied, instance) if isinstance(instance, Mapping) else None
-        if item is None or not self._has_room():
+        if item is None or not self._room.is_open:
             # Nothing that can be kept came with it: the listing will bring it.
             copied.behind.set()
             return Status.OK if item is None else Status.TARGET_NOT_REACHABLE
@@ -269,48 +263,7 @@ class CloudSync:
                 copied.oldest = items[0].taken
             copied.pending += added
         copied.loaded.set()
-        if self._outbox.size_bytes > self._config.max_outbox_bytes:
-            await self._full()
-
-    def _has_room(self) -> bool:
-        return self._room.is_set()
-
-    async def _full(self) -> None:
-        limit = self._config.max_outbox_bytes
-        if self._config.when_full == "drop-oldest":
-            self._dropping += 1
-            try:
-                dropped = await self._outbox.drop_oldest(self._outbox.size_bytes - int(limit * _LOW_WATER))
-            finally:
-                self._dropping -= 1
-            self._dropped += len(dropped)
-            _log.error(
-                "the outbox is full (%d bytes): the %d oldest instances were dropped and are recorded as a gap",
-                limit,
-                len(dropped),
-            )
-            by_id = {copied.id: copied for copied in self._copied.values()}
-            for container, tag, name in dropped:
-                if container not in by_id:
-                    continue
-                arrived_bytes = by_id[container].arrived.pop(name, None)
-                if arrived_bytes is None:
-                    by_id[container].skip[name] = tag
-                else:  # it reached the cloud before it was dropped, and was taken off the size twice
-                    self._outbox.size_bytes += arrived_bytes
-                    self._not_lost(by_id[container])
-            if not self._dropping:
-                for one in by_id.values():
-                    one.arrived.clear()
-            for cursor in await self._outbox.cursors():
-                if (copied := self._copied.get(cursor.ri)) is not None:
-                    copied.pending, copied.oldest = cursor.pending, cursor.oldest
-        elif self._room.is_set():
-            self._room.clear()
-            _log.error(
-                "the outbox is full (%d bytes): nothing more is taken from the edge until the cloud has taken some",
-                limit,
-            )
+        await self._room.stored()
 
     # --- catching up -------------------------------------------------------------------------------------------------
 
@@ -355,85 +308,3 @@ class CloudSync:
             if items:
                 copied.complete = max(copied.complete, items[-1].tag)
                 await self._store(copied, items, first)
-
-    # --- forwarding --------------------------------------------------------------------------------------------------
-
-    async def _forward_for_ever(self, copied: Copied) -> None:
-        """Forward a container's instances one after the other."""
-        while True:
-            await copied.loaded.wait()
-            copied.loaded.clear()
-            try:
-                batch = await self._outbox.waiting(copied.id, copied.complete, _BATCH)
-            except OutboxError:
-                await asyncio.sleep(1.0)
-                copied.loaded.set()
-                continue
-            copied.batch = frozenset(item.name for item in batch)
-            for place, item in enumerate(batch):
-                if item.name == copied.last_sent:
-                    # It was notified again after it had gone, or its removal could not be written.
-                    self._outbox.forget(copied.id, item, again=True)
-                    self._left(copied, item)
-                else:
-                    await self._forward(copied, item)
-                copied.oldest = batch[place + 1].taken if place + 1 < len(batch) else time.time()
-            if batch:
-                copied.loaded.set()
-
-    async def _forward(self, copied: Copied, item: Item) -> None:
-        """Bring one instance to the cloud, however long that takes, or put it aside for good."""
-        attempts = 0
-        while True:
-            await self._cloud_link.turn()
-            if item.name in copied.skip:
-                return
-            try:
-                async with self._sending:
-                    await self._target.build(copied.path, copied.ancestors)
-                    await self._target.create(copied.path, item)
-            except Unreachable as error:
-                self._cloud_link.failed(str(error))
-                continue
-            except (TargetTrouble, Hopeless) as error:
-                self._cloud_link.worked()
-                copied.trouble = str(error)
-                attempts += 1
-                if isinstance(error, TreeLost):
-                    self._target.forget(copied.path)
-                if isinstance(error, Hopeless) and attempts >= _HOPELESS_ATTEMPTS:
-                    await self._put_aside(copied, item, str(error))
-                    return
-                if attempts > 1 or not isinstance(error, TreeLost):
-                    await asyncio.sleep(min(self._config.retry_longest_s, 0.2 * 2.0 ** min(attempts, 10)))
-                continue
-            self._cloud_link.worked()
-            copied.trouble = ""
-            copied.forwarded += 1
-            if item.name in copied.skip:  # it was dropped while it was on its way
-                self._not_lost(copied)
-                copied.last_sent = item.name
-            else:
-                if self._dropping:
-                    copied.arrived[item.name] = len(item.body)
-                self._outbox.forget(copied.id, item)
-                self._left(copied, item)
-            return
-
-    def _not_lost(self, copied: Copied) -> None:
-        self._dropped -= 1
-        self._outbox.not_lost(copied.path)
-
-    async def _put_aside(self, copied: Copied, item: Item, reason: str) -> None:
-        _log.error("%s: the cloud refuses instance %s for good (%s): kept aside", copied.path, item.name, reason)
-        with suppress(OutboxError):
-            await self._outbox.refuse(copied.id, copied.path, item, reason)
-            self._refused += 1
-            self._left(copied, item)
-
-    def _left(self, copied: Copied, item: Item) -> None:
-        copied.last_sent = item.name
-        copied.pending = max(0, copied.pending - 1)
-        if not self._room.is_set() and self._outbox.size_bytes < self._config.max_outbox_bytes * _LOW_WATER:
-            _log.warning("the outbox has room again")
-            self._room.set()

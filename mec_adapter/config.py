@@ -45,7 +45,7 @@ class SyncConfig:
     max_outbox_bytes: int = 1 << 28
     when_full: Literal["pause", "drop-oldest"] = "pause"
     page: int = 200
-    parallel: int = 8
+    parallel: int = 32
     retry_longest_s: float = 30.0
     audit_s: float = 30.0
 

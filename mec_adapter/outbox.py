@@ -173,22 +173,26 @@ class Outbox:
             if row is None:
                 return 0, 0, -1
             sent, complete = row
-            added = size = 0
-            for item in items:
-                # A listing may bring what a notification brought before, also when that was dropped meanwhile.
-                if item.tag <= max(sent, complete) or item.name in without:
-                    continue
-                result = db.execute(
-                    "INSERT OR IGNORE INTO item VALUES (?, ?, ?, ?, ?)",
-                    (container, item.tag, item.name, item.body, item.taken),
+            # A listing may bring what a notification brought before, also when that was dropped meanwhile.
+            new = [item for item in items if item.tag > max(sent, complete) and item.name not in without]
+            if new:
+                known = {
+                    name
+                    for (name,) in db.execute(
+                        "SELECT name FROM item WHERE container = ? AND tag BETWEEN ? AND ?",
+                        (container, new[0].tag, new[-1].tag),
+                    )
+                }
+                new = list({item.name: item for item in new if item.name not in known}.values())
+                db.executemany(
+                    "INSERT INTO item VALUES (?, ?, ?, ?, ?)",
+                    [(container, item.tag, item.name, item.body, item.taken) for item in new],
                 )
-                if result.rowcount:
-                    added, size = added + 1, size + len(item.body)
             last = items[-1].tag if items else first - 1
             if complete >= first - 1 and last > complete:
                 complete = last
                 db.execute("UPDATE container SET complete = ? WHERE id = ?", (complete, container))
-            return added, size, complete
+            return len(new), sum(len(item.body) for item in new), complete
 
         added, size, complete = await self._ask(store)
         self.size_bytes += size
@@ -210,21 +214,20 @@ class Outbox:
         )
         return [Item(*row) for row in rows]
 
-    def forget(self, container: int, item: Item, *, again: bool = False) -> None:
-        """An instance is at the cloud. Not waited for: after a crash it is sent again, and refused as there already.
+    def forget(self, container: int, items: Sequence[Item], *, again: bool = False) -> None:
+        """Instances are at the cloud. Not waited for: after a crash they are sent again, and refused as there already.
 
         Args:
             container: whose.
-            item: which one.
-            again: it was counted before.
+            items: which ones, in order; ``size_bytes`` is without them already.
+            again: they were counted before.
         """
-        self.size_bytes -= len(item.body)
 
         def forget(db: sqlite3.Connection) -> None:
-            _remove(db, container, item)
+            db.executemany(_REMOVE, [(container, item.tag, item.name) for item in items])
             db.execute(
                 "UPDATE container SET sent = max(sent, ?), forwarded = forwarded + ? WHERE id = ?",
-                (item.tag - 1, 0 if again else 1, container),
+                (items[-1].tag - 1, 0 if again else len(items), container),
             )
 
         self._operations.put((forget, None))
@@ -233,7 +236,7 @@ class Outbox:
         """Put an instance aside that the cloud will never take."""
 
         def refuse(db: sqlite3.Connection) -> None:
-            _remove(db, container, item)
+            db.execute(_REMOVE, (container, item.tag, item.name))
             db.execute("INSERT INTO refused VALUES (?, ?, ?, ?, ?)", (path, item.name, item.body, reason, time.time()))
 
         await self._ask(refuse)
@@ -260,7 +263,7 @@ class Outbox:
                 doomed.append((container, tag, name))
                 freed += length
                 gaps.setdefault(path, []).append(tag)
-            db.executemany("DELETE FROM item WHERE container = ? AND tag = ? AND name = ?", doomed)
+            db.executemany(_REMOVE, doomed)
             db.executemany(
                 "INSERT INTO gap VALUES (?, ?, ?, ?, ?)",
                 [(path, min(tags), max(tags), len(tags), time.time()) for path, tags in gaps.items()],
@@ -333,6 +336,7 @@ class Outbox:
             return
 
 
+_REMOVE = "DELETE FROM item WHERE container = ? AND tag = ? AND name = ?"
 _SELECT = "SELECT id, ri, path, complete, sent, forwarded FROM container"
 
 
@@ -342,10 +346,6 @@ def _cursor(db: sqlite3.Connection, row: tuple[Any, ...]) -> Cursor:
     ).fetchone()
     number, ri, path, complete, sent, forwarded = row
     return Cursor(number, ri, path, complete, sent, forwarded, pending, oldest)
-
-
-def _remove(db: sqlite3.Connection, container: int, item: Item) -> None:
-    db.execute("DELETE FROM item WHERE container = ? AND tag = ? AND name = ?", (container, item.tag, item.name))
 
 
 def _resolve(results: list[tuple[asyncio.Future[Any] | None, Any, Exception | None]]) -> None:

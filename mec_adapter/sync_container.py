@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mec_adapter.outbox import Cursor
+from mec_adapter.outbox import Cursor, Item
 from mec_adapter.sync_target import Ancestor
 
 
@@ -29,6 +29,8 @@ class Copied:
         self.batch: frozenset[str] = frozenset()
         #: size of the instances that reached the cloud while some were being dropped, by name
         self.arrived: dict[str, int] = {}
+        #: instances that reached the cloud and that the outbox has not been told to forget
+        self.gone: list[Item] = []
         self.ancestors: tuple[Ancestor, ...] = ()
         self.wanted = True
         #: there may be instances that no notification brought

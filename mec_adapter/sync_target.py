@@ -163,6 +163,8 @@ class CloudTarget:
             Unreachable: nobody answered.
             TargetTrouble: the IN-CSE refuses.
         """
+        if self.address(path) in self._ready:
+            return
         async with self._building:
             if self.address(path) in self._ready:
                 return

@@ -395,7 +395,7 @@ async def test_the_outbox_keeps_order_and_knows_its_cursor_after_a_restart(tmp_p
     assert await outbox.store(cursor.id, [item(5)], 5) == (1, 1), "a gap does not move the cursor"
     assert await outbox.store(cursor.id, [item(2), item(4), item(5)], 2) == (2, 5)
     assert [entry.tag for entry in await outbox.waiting(cursor.id, 4, 10)] == [0, 1, 2, 4]
-    outbox.forget(cursor.id, item(0))
+    outbox.forget(cursor.id, [item(0)])
     await outbox.close()
     outbox = Outbox(str(tmp_path / "o.db"))
     (known,) = await outbox.cursors()
