@@ -24,6 +24,7 @@ from mec_adapter.outbox import Cursor, Item, Outbox, OutboxError
 from mec_adapter.status import ContainerStatus, SyncStatus
 from mec_adapter.sync_container import Copied
 from mec_adapter.sync_forwarding import Forwarder
+from mec_adapter.sync_pace import Pace, Pauses, keeps_enough
 from mec_adapter.sync_room import Room
 from mec_adapter.sync_source import EdgeSource
 from mec_adapter.sync_target import Ancestor, CloudTarget, item_of
@@ -68,6 +69,7 @@ class CloudSync:
         self._target = CloudTarget(cloud, config.cloud_ae_name or f"sync-{stem}", edge_cse_id)
         self._outbox = Outbox(config.outbox)
         self._copied: dict[str, Copied] = {}
+        self._pace = Pace(config.busy_per_s)
         self._room = Room(config, self._outbox, self._copied)
         self._forwarder = Forwarder(config, self._outbox, self._target, self._cloud_link, self._room)
 
@@ -146,7 +148,7 @@ class CloudSync:
             await self._adopt(path)
         subscribed = await self._source.subscribed()
         for copied in list(self._copied.values()):
-            if copied.wanted and copied.path in paths and copied.path not in subscribed:
+            if copied.wanted and not copied.is_pulled and copied.path in paths and copied.path not in subscribed:
                 await self._subscribe(copied)
 
     async def _adopt(self, path: str) -> None:
@@ -226,6 +228,10 @@ class CloudSync:
             return Status.OK if item is None else Status.TARGET_NOT_REACHABLE
         if item.tag <= copied.durable:
             return Status.OK
+        self._pace.took(1)
+        if self._pace.is_busy and copied.keeps_enough and not copied.is_pulled:
+            copied.is_pulled = True
+            copied.behind.set()
         if item.tag == copied.complete + 1:
             copied.complete = item.tag
         elif item.tag > copied.complete:
@@ -276,20 +282,34 @@ class CloudSync:
             copied.behind.clear()
             try:
                 await self._edge_link.turn()
-                await self._catch_up(copied)
+                await (self._pull(copied) if copied.is_pulled else self._catch_up(copied))
                 self._edge_link.worked()
             except Unreachable as error:
                 self._edge_link.failed(str(error))
                 copied.behind.set()
             except RequestFailed as error:
                 self._edge_link.worked()
+                copied.is_pulled = False  # discovery subscribes again, if it is still there
                 if error.status is not Status.NOT_FOUND:
                     copied.trouble = str(error)
                     await asyncio.sleep(1.0)
             except OutboxError:
                 await asyncio.sleep(1.0)
 
-    async def _catch_up(self, copied: Copied) -> None:
+    async def _pull(self, copied: Copied) -> None:
+        """List a busy container at intervals instead of being notified, until that is no longer worth it."""
+        await self._source.unsubscribe(copied.path)
+        pauses = Pauses()
+        while copied.keeps_enough and copied.wanted and not self._pace.is_calm and not pauses.is_quiet:
+            pauses.brought(await self._catch_up(copied))
+            self._edge_link.worked()
+            await asyncio.sleep(pauses.next_s)
+        await self._subscribe(copied)
+        copied.is_pulled = False
+
+    async def _catch_up(self, copied: Copied) -> int:
+        """List what is new and store it; returns how many instances that were."""
+        count = 0
         more = True
         while more:
             await self._room.wait()
@@ -299,7 +319,8 @@ class CloudSync:
             if str(page.container.get("ri", copied.ri)) != copied.ri:
                 # Another container has taken the address: discovery finds it under its own identity.
                 copied.wanted = False
-                return
+                return count
+            copied.keeps_enough = keeps_enough(page.container)
             items = [item for instance in page.instances if (item := self._item(copied, instance)) is not None]
             if len(items) < len(page.instances):
                 copied.trouble = "instances without stateTag (st) cannot be ordered and are not copied"
@@ -308,3 +329,6 @@ class CloudSync:
             if items:
                 copied.complete = max(copied.complete, items[-1].tag)
                 await self._store(copied, items, first)
+                count += len(items)
+                self._pace.took(len(items))
+        return count

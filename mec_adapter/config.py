@@ -31,6 +31,8 @@ class SyncConfig:
             is fetched then); ``drop-oldest`` makes room, and records the gap.
         page: instances fetched with one request when catching up.
         parallel: containers that are forwarded at the same time.
+        busy_per_s: from so many instances a second on, busy containers are listed a few times a second instead of being
+            subscribed to.
         retry_longest_s: longest pause between two attempts to reach the cloud.
         audit_s: how often each container is compared with what was taken from it.
     """
@@ -46,6 +48,7 @@ class SyncConfig:
     when_full: Literal["pause", "drop-oldest"] = "pause"
     page: int = 200
     parallel: int = 32
+    busy_per_s: float = 250.0
     retry_longest_s: float = 30.0
     audit_s: float = 30.0
 

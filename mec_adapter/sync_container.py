@@ -33,6 +33,10 @@ class Copied:
         self.gone: list[Item] = []
         self.ancestors: tuple[Ancestor, ...] = ()
         self.wanted = True
+        #: it keeps its instances long enough to be listed now and then
+        self.keeps_enough = False
+        #: it is listed at intervals, and has no subscription
+        self.is_pulled = False
         #: there may be instances that no notification brought
         self.behind = asyncio.Event()
         #: there is something to forward

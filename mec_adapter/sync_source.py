@@ -123,8 +123,21 @@ class EdgeSource:
         except RequestFailed as error:
             if error.status is not Status.CONFLICT:
                 raise
-        await self._client.delete(f"{path}/{SUBSCRIPTION_NAME}")
+        await self.unsubscribe(path)
         await self._client.create(path, _SUBSCRIPTION, attributes, rcn=0)
+
+    async def unsubscribe(self, path: str) -> None:
+        """Be notified no more of a container; it may have no subscription.
+
+        Raises:
+            RequestFailed: refused.
+            Unreachable: nobody answered.
+        """
+        try:
+            await self._client.delete(f"{path}/{SUBSCRIPTION_NAME}")
+        except RequestFailed as error:
+            if error.status is not Status.NOT_FOUND:
+                raise
 
     async def newer(self, path: str, tag: int, limit: int) -> Page:
         """Instances whose stateTag is at least ``tag``.

@@ -42,6 +42,8 @@ STEPS: dict[str, type] = {
     "Outbox.forget": Outbox,
 }
 COMMIT = "COMMIT"
+#: a step that needs a busy container
+UNSUBSCRIBE = "EdgeSource.unsubscribe"
 
 
 class _Death:
@@ -81,7 +83,8 @@ def _arm(when: str, step: str, death: _Death) -> None:
     """Have this process die before or after a step."""
     if step != COMMIT:
         name = step.partition(".")[2]
-        setattr(STEPS[step], name, _wrapped(getattr(STEPS[step], name), when, death))
+        owner = EdgeSource if step == UNSUBSCRIBE else STEPS[step]
+        setattr(owner, name, _wrapped(getattr(owner, name), when, death))
         return
 
     class Connection(sqlite3.Connection):

@@ -44,9 +44,9 @@ class Crashing:
 
 
 @asynccontextmanager
-async def crashing(site: Site) -> AsyncIterator[Crashing]:
+async def crashing(site: Site, **sync: float) -> AsyncIterator[Crashing]:
     """Adapters on one outbox for the time of a block."""
-    settings = {"ae_probe_s": 0, **site.settings(), "discovery_s": 0.05}
+    settings = {"ae_probe_s": 0, **site.settings(**sync), "discovery_s": 0.05}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.mec.crashing_adapter", json.dumps(settings)),
         stdin=asyncio.subprocess.PIPE,
