@@ -6,11 +6,12 @@ after a crash. Requests start in the order they came in. Acknowledgements go out
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,27 +43,31 @@ class MqttStartError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A topic of a message, taken apart, and where a request on it is answered."""
+    """A topic of a message, taken apart, with what follows from it for every request on it.
+
+    Attributes:
+        text: the topic.
+        topic: its levels.
+        serialisation: ``json`` or ``cbor``.
+        answer: the topic of the response, "" when it is no topic of requests.
+        ours: requests on it are for this entity.
+        originator: the originator as who the topic names writes it in a request; "" when that depends on more.
+    """
 
     text: str
     topic: Topic
+    serialisation: str
     answer: str
+    ours: bool
+    originator: str
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """A request that was read and not yet started."""
+class _Exchange:
+    """A request, and how and where it is answered."""
 
     place: _Place
     message: Incoming
-    delivery: Delivery | None
-
-
-@dataclass(slots=True, eq=False)
-class _Reply:
-    """How and where a request is answered."""
-
-    place: _Place
     delivery: Delivery | None
     wrapped: bool = False
     release: str | None = None
@@ -137,13 +142,13 @@ class MqttBinding:
             self.broker, self._own, self._others, self._prefixes, lenient=lenient, note=self._note
         )
         self._places: dict[bytes, _Place] = {}
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Exchange] = deque()
         self._duplicates: DuplicateFilter[Delivery | None] = DuplicateFilter(
             self._limits.duplicates, self._limits.duplicates_bytes, self._limits.duplicates_s
         )
         self._acks = OrderedAcks(self._acknowledge, self.counters, self._limits)
         self._stopping = False
-        self._pumping = False
+        self._pumping = self._holding = False
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -242,20 +247,20 @@ class MqttBinding:
         place = self._places.get(message.topic) or self._place(message.topic)
         if place is None:
             return "topic"
-        topic, payload = place.topic, message.payload
-        if message.oversized or len(payload) > self._limits.readable_bytes:
+        if message.oversized or len(message.payload) > self._limits.readable_bytes:
             return "too large"
-        if topic.kind not in codec.ANSWERS:
-            return self._sender.take(link, topic, payload)
+        if not place.answer:
+            return self._sender.take(link, place.topic, message.payload)
         if link is not self._link:
             return "request from another broker"
-        if topic.receiver != self._own or (topic.kind == codec.REGISTRATION_REQUEST and not self._is_cse):
+        if not place.ours:
             return "not for us"
         if self._stopping:
             return None  # stays with the broker
-        self._waiting.append(_Waiting(place, message, delivery))
+        self._waiting.append(_Exchange(place, message, delivery))
         self._pump()
-        if len(self._waiting) > self._limits.waiting and self._link is not None:
+        if len(self._waiting) > self._limits.waiting:
+            self._holding = True
             self._link.hold(True)
         return None
 
@@ -268,12 +273,20 @@ class MqttBinding:
         for prefix in self._prefixes:
             topic = codec.parse_topic(topic_text, prefix, lenient=self._lenient)
             if topic is not None:
-                answer = topic.answer().text(prefix) if topic.kind in codec.ANSWERS else ""
                 if len(self._places) >= _KNOWN_TOPICS:
                     self._places.clear()
-                place = self._places[text] = _Place(topic_text, topic, answer)
+                place = self._places[text] = self._survey(topic_text, topic, prefix)
                 return place
         return None
+
+    def _survey(self, text: str, topic: Topic, prefix: str) -> _Place:
+        answer = topic.answer().text(prefix) if topic.kind in codec.ANSWERS else ""
+        ours = topic.receiver == self._own and (topic.kind != codec.REGISTRATION_REQUEST or self._is_cse)
+        originator = ""
+        if topic.kind == codec.REQUEST and topic.originator != self._own:
+            with suppress(BadRequest):
+                originator = codec.from_topic_level(topic.originator)
+        return _Place(text, topic, topic.serialisation, answer, ours, originator)
 
     def _pump(self) -> None:
         """Start the requests that may start, in the order they came."""
@@ -286,51 +299,54 @@ class MqttBinding:
                 self._begin(waiting.popleft())
         finally:
             self._pumping = False
-        if self._link is not None and len(waiting) <= self._limits.waiting // 2:
-            self._link.hold(False)
+        if self._holding and len(waiting) <= self._limits.waiting // 2:
+            self._holding = False
+            if self._link is not None:
+                self._link.hold(False)
 
-    def _begin(self, taken: _Waiting) -> None:
+    def _begin(self, exchange: _Exchange) -> None:
         self.counters.taken += 1
-        reply = _Reply(taken.place, taken.delivery)
-        if taken.delivery is not None:
-            taken.delivery.started = True
+        if exchange.delivery is not None:
+            exchange.delivery.started = True
         try:
-            request = self._decode(taken, reply)
+            request = self._decode(exchange)
         except CseError as error:
-            self._refuse(reply, error, taken.message.payload)
+            self._refuse(exchange, error)
             return
-        if self._repeated(request, taken, reply):
-            return
-        self._under_way.start(request, partial(self._done, reply), partial(self._failed, request, reply))
+        if not self._repeated(request, exchange):
+            failed = partial(self._failed, exchange, request)
+            self._under_way.start(request, partial(self._done, exchange), failed)
 
-    def _done(self, reply: _Reply, response: Response) -> None:
-        self._answer(reply, response)
+    def _done(self, exchange: _Exchange, response: Response) -> None:
+        self._answer(exchange, response)
         if self._waiting and not self._stopping:
             self._pump()
 
-    def _decode(self, taken: _Waiting, reply: _Reply) -> Request:
-        topic, payload = taken.place.topic, taken.message.payload
-        if not topic.type:
+    def _decode(self, exchange: _Exchange) -> Request:
+        place, payload = exchange.place, exchange.message.payload
+        if not place.topic.type:
             self._note("topic without type")
-        value = codec.load(payload, topic.serialisation)
-        value, reply.wrapped = primitives.unwrap(value, "m2m:rqp", lenient=self._lenient, note=self._note)
+        value = codec.load(payload, place.serialisation)
+        value, exchange.wrapped = primitives.unwrap(value, "m2m:rqp", lenient=self._lenient, note=self._note)
         if len(payload) > self._limits.payload_bytes:
             raise BadRequest(
                 f"the request has {len(payload)} bytes: send at most {self._limits.payload_bytes}",
                 primitives.request_id(value),
             )
         request = primitives.decode_request(value, lenient=self._lenient, note=self._note)
-        reply.release = request.release
+        exchange.release = request.release
         try:
-            self._identify(request, topic)
+            self._identify(request, place)
         except CseError as error:
             error.request_id = request.request_id
             raise
         request.binding = "mqtt"
         return request
 
-    def _identify(self, request: Request, topic: Topic) -> None:
-        if not codec.identify(request, topic, self._own, self._sp_id):
+    def _identify(self, request: Request, place: _Place) -> None:
+        topic = place.topic
+        as_the_topic_says = place.originator and request.originator == place.originator
+        if not as_the_topic_says and not codec.identify(request, topic, self._own, self._sp_id):
             hop = codec.cse_of_topic_level(topic.originator)
             if not self._may_relay(hop, request.originator):
                 raise codec.mismatch(request, topic)
@@ -343,68 +359,68 @@ class MqttBinding:
                 self._note("slash before the CSEBase name")
                 request.to = to
 
-    def _repeated(self, request: Request, taken: _Waiting, reply: _Reply) -> bool:
+    def _repeated(self, request: Request, exchange: _Exchange) -> bool:
         """Answer a request from memory when it came before; a RETRIEVE does no harm and is executed again."""
         if request.operation is Operation.RETRIEVE:
             return False
-        known = self._duplicates
-        now_s = asyncio.get_running_loop().time()
-        key = known.key(taken.place.text, taken.message.payload)
+        known, message = self._duplicates, exchange.message
+        now_s = time.monotonic()
+        key = known.key(exchange.place.text, message.payload)
         unique = request.originating_time is not None or len(request.request_id) >= UNIQUE_ID_LENGTH
-        earlier = known.find(key, taken.message.mid, now_s, unique=unique, redelivered=taken.message.dup)
+        earlier = known.find(key, message.mid, now_s, unique=unique, redelivered=message.dup)
         if earlier is None:
-            reply.key, reply.answered = key, known.add(key, taken.message.mid, now_s)
+            exchange.key, exchange.answered = key, known.add(key, message.mid, now_s)
             return False
         self.counters.repeated += 1
         if earlier.payload is None:
-            earlier.waiters.append(taken.delivery)
+            earlier.waiters.append(exchange.delivery)
         else:
-            self._publish(reply, earlier.payload)
+            self._publish(exchange, earlier.payload)
         return True
 
-    def _failed(self, request: Request, reply: _Reply, error: Exception) -> None:
+    def _failed(self, exchange: _Exchange, request: Request, error: Exception) -> None:
         if not isinstance(error, CseError):
             _log.error("mqtt: request %r failed", request.request_id, exc_info=error)
             error = InternalServerError("the request met a fault of this CSE: see its log")
-        self._done(reply, self._failure(error, request.request_id, request.release))
+        self._done(exchange, self._failure(error, request.request_id, request.release))
 
     # --- what goes out ------------------------------------------------------------------------------------------
 
     def _failure(self, error: CseError, request_id: str, release: str | None) -> Response:
         return Response(error.status, request_id, {"m2m:dbg": error.debug}, release)
 
-    def _refuse(self, reply: _Reply, error: CseError, payload: bytes) -> None:
-        request_id = error.request_id or primitives.find_request_id(payload)
+    def _refuse(self, exchange: _Exchange, error: CseError) -> None:
+        request_id = error.request_id or primitives.find_request_id(exchange.message.payload)
         if request_id:
-            self._answer(reply, self._failure(error, request_id, reply.release))
+            self._answer(exchange, self._failure(error, request_id, exchange.release))
         else:
             self.counters.ignored["unreadable"] += 1
-            self._acks.finish(reply.delivery)
+            self._acks.finish(exchange.delivery)
 
-    def _answer(self, reply: _Reply, response: Response) -> None:
+    def _answer(self, exchange: _Exchange, response: Response) -> None:
         payload = b""
         if not response.silent:
             value = primitives.encode_response(response)
             value.setdefault("fr", self.entity_id)
-            if reply.wrapped:
+            if exchange.wrapped:
                 value = {"m2m:rsp": value}
-            payload = codec.dump(value, reply.place.topic.serialisation)
+            payload = codec.dump(value, exchange.place.serialisation)
         waiters: list[Delivery | None] = []
-        if reply.answered is not None and reply.key is not None:
+        if exchange.answered is not None and exchange.key is not None:
             keep = response.status < 5000 and response.status is not Status.REQUEST_TIMEOUT  # else worth a new try
-            waiters = self._duplicates.settle(reply.answered, payload, reply.key, keep=keep)
-        self._publish(reply, payload)
+            waiters = self._duplicates.settle(exchange.answered, payload, exchange.key, keep=keep)
+        self._publish(exchange, payload)
         for delivery in waiters:
             self._acks.finish(delivery)
 
-    def _publish(self, reply: _Reply, payload: bytes) -> None:
+    def _publish(self, exchange: _Exchange, payload: bytes) -> None:
         """Publish a response, then acknowledge the request. Both leave in one write, in this order."""
         if payload and self._link is not None:
             try:
-                self._link.publish(reply.place.answer, payload)
+                self._link.publish(exchange.place.answer, payload)
             except BrokerUnavailable as error:
                 _log.warning("mqtt: a response is lost: %s", error)
-        self._acks.finish(reply.delivery)
+        self._acks.finish(exchange.delivery)
 
     def _acknowledge(self, mid: int, generation: int) -> None:
         if self._link is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ class Delivery:
     Attributes:
         mid: its packet identifier.
         generation: the connect it came under.
-        taken_s: when, in seconds of the loop's clock.
+        taken_s: when, in seconds of the monotonic clock.
         started: it is a request, and is being executed.
         done: it may be acknowledged.
     """
@@ -54,16 +55,18 @@ class OrderedAcks:
         queue = self._queue
         if queue and queue[-1].generation != generation:
             queue.clear()  # the broker sends those again
-        delivery = Delivery(mid, generation, asyncio.get_running_loop().time())
+        delivery = Delivery(mid, generation, time.monotonic())
         queue.append(delivery)
-        self._look_later()
+        if self._watch is None and len(queue) >= self._window:
+            self._look_later()
         return delivery
 
     def finish(self, delivery: Delivery | None) -> None:
         """A message was dealt with: acknowledge it, and those after it that waited for it."""
         if delivery is not None:
             delivery.done = True
-            self._advance()
+            if self._queue and self._queue[0].done:
+                self._advance()
 
     def close(self) -> None:
         """The connection ends: what is not acknowledged now comes again later."""
@@ -79,15 +82,15 @@ class OrderedAcks:
             self._acknowledge(first.mid, first.generation)
 
     def _look_later(self) -> None:
-        if self._watch is None and len(self._queue) >= self._window:
-            self._watch = asyncio.get_running_loop().call_later(self._patience_s, self._relieve)
+        self._watch = asyncio.get_running_loop().call_later(self._patience_s, self._relieve)
 
     def _relieve(self) -> None:
         self._watch = None
-        queue, before_s = self._queue, asyncio.get_running_loop().time() - self._patience_s
+        queue, before_s = self._queue, time.monotonic() - self._patience_s
         while len(queue) >= self._window and queue[0].started and queue[0].taken_s <= before_s:
             self._counters.acknowledged_early += not queue[0].done
             first = queue.popleft()
             self._acknowledge(first.mid, first.generation)
         self._advance()
-        self._look_later()
+        if len(queue) >= self._window:
+            self._look_later()

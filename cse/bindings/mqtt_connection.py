@@ -1,7 +1,8 @@
 """One connection to an MQTT broker that mends itself: paho as protocol engine, asyncio as transport (TS-0010 6.1).
 
 paho reads and writes a ``Stream`` instead of a socket: connecting (TLS too) never blocks the loop, a burst of packets
-costs one read, and all packets of a turn of the loop leave in one write. There is no paho thread.
+costs one read, and all packets of a turn of the loop leave in one write. There is no paho thread. What is published
+goes past paho, from an ``Outbox`` that keeps it until the broker has acknowledged it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from cse.bindings.mqtt_codec import BrokerUrl
 from cse.bindings.mqtt_engine import Engine, Incoming
+from cse.bindings.mqtt_outbox import Outbox, OutboxFull, encode_puback
 from cse.bindings.mqtt_stream import Stream
 
 _log = logging.getLogger(__name__)
@@ -89,6 +91,9 @@ class BrokerConnection:
         self._reconnect, self._guard, self._tls = reconnect, guard, tls
         self._loop = asyncio.get_running_loop()
         self._stream: Stream | None = None
+        #: the same, once the broker has taken us
+        self._open: Stream | None = None
+        self._outbox = Outbox(_QUEUE_LIMIT)
         self._gone = asyncio.Event()
         self._ready = asyncio.Event()
         self._connack: asyncio.Future[str] | None = None
@@ -110,8 +115,6 @@ class BrokerConnection:
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        engine.max_inflight_messages_set(0)  # bounded by the requests in flight; paho's own count costs O(n) per PUBACK
-        engine.max_queued_messages_set(_QUEUE_LIMIT)
         if self.broker.user:
             engine.username_pw_set(self.broker.user, self.broker.password)
         engine.connect_async(self.broker.host, self.broker.port, keepalive_s)
@@ -120,6 +123,7 @@ class BrokerConnection:
         engine.on_subscribe = self._subscribed
         engine.on_puback = self._published
         engine.on_incoming = self._on_message
+        engine.next_mid = self._outbox.next_mid
         engine.on_socket_register_write = lambda *_: self._flush_soon()
         return engine
 
@@ -147,12 +151,12 @@ class BrokerConnection:
         self._stopping = True
         if self.connected:
             self._drained.clear()
-            if self._engine.unsent:
+            if self._outbox:
                 try:
                     async with asyncio.timeout(timeout_s):
                         await self._drained.wait()
                 except TimeoutError:
-                    _log.warning("mqtt: %s has not acknowledged %d messages", self.broker.address, self._engine.unsent)
+                    _log.warning("mqtt: %s has not acknowledged %d messages", self.broker.address, len(self._outbox))
             self._engine.disconnect()
             self._flush()
         if self._keeper is not None:
@@ -303,6 +307,7 @@ class BrokerConnection:
         self._ready.clear()
         self._gone.set()
         self._subacks.clear()
+        self._open = None
         if self._stream is not None:
             stream, self._stream = self._stream, None
             stream.close() if self._stopping else stream.abort()
@@ -320,10 +325,14 @@ class BrokerConnection:
         Raises:
             BrokerUnavailable: too many messages wait for this broker.
         """
-        info = self._engine.publish(topic, payload, 1)
-        if info.rc not in (0, 4):  # success; no connection, which means later
-            raise BrokerUnavailable(f"{self.broker.address} has not taken {self._engine.unsent} messages yet")
-        return info.mid
+        stream = self._open
+        try:
+            mid, packet = self._outbox.add(topic, payload, sent=stream is not None)
+        except OutboxFull:
+            raise BrokerUnavailable(f"{self.broker.address} has not taken {len(self._outbox)} messages yet") from None
+        if stream is not None:
+            self._put(stream, packet)
+        return mid
 
     async def acknowledged(self, mid: int) -> None:
         """Return when the broker has acknowledged a message that was just published."""
@@ -335,12 +344,13 @@ class BrokerConnection:
 
     def forget(self, mid: int) -> None:
         """Do not send a message again after a reconnect."""
-        self._engine.forget(mid)
+        self._outbox.remove(mid)
 
     def ack(self, mid: int, generation: int) -> None:
         """Acknowledge a message, if the connection it came on still stands."""
-        if generation == self.generation and self._stream is not None:
-            self._engine.ack(mid, 1)
+        stream = self._open
+        if generation == self.generation and stream is not None:
+            self._put(stream, encode_puback(mid))
 
     # --- what paho and the stream call --------------------------------------------------------------------------
 
@@ -354,6 +364,10 @@ class BrokerConnection:
             if reason.value in (134, 135):
                 who = f"user {self.broker.user!r}" if self.broker.user else "a connection without user"
                 words = f"{self.broker.address} refuses {who}: give mqtt://user:password@host:port"
+        elif self._stream is not None:
+            self._open = self._stream
+            if self._outbox:
+                self._put(self._open, self._outbox.pending())
         self._connack.set_result(words)
 
     def _subscribed(self, _client: Any, _data: Any, mid: int, codes: Any, _properties: Any) -> None:
@@ -362,11 +376,12 @@ class BrokerConnection:
             answer.set_result([int(code.value) for code in codes])
 
     def _published(self, mid: int) -> None:
+        self._outbox.remove(mid)
         if self._acknowledged:
             answer = self._acknowledged.get(mid)
             if answer is not None and not answer.done():
                 answer.set_result(None)
-        if self._stopping and not self._engine.unsent:
+        if self._stopping and not self._outbox:
             self._drained.set()
 
     def _read(self, data: bytes) -> bytes:
@@ -374,8 +389,14 @@ class BrokerConnection:
 
     def _ended(self, stream: Stream) -> None:
         if stream is self._stream:  # and not one that was given up before
+            self._open = None
             self._engine.loop_read()
             self._gone.set()
+
+    def _put(self, stream: Stream, packet: bytes) -> None:
+        stream.send(packet)
+        if not self._flushing:
+            self._flush_soon()
 
     def _flush_soon(self) -> None:
         if not self._flushing:
@@ -386,5 +407,7 @@ class BrokerConnection:
         self._flushing = False
         stream = self._stream
         if stream is not None:
-            self._engine.loop_write()
-            stream.flush()
+            if self._engine.want_write():
+                self._engine.loop_write()
+            if stream.flush():
+                self._engine.wrote()

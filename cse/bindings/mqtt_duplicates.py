@@ -5,6 +5,7 @@ Pure: the caller says what time it is.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Generic, TypeVar
@@ -43,7 +44,8 @@ class DuplicateFilter(Generic[Waiter]):
 
     def __init__(self, entries: int, size_bytes: int, age_s: float) -> None:
         self._limit, self._size_limit, self._age_s = entries, size_bytes, age_s
-        self._known: dict[Key, Answered[Waiter]] = {}
+        # a plain dict finds its oldest entry the slower the more were taken out before it
+        self._known: OrderedDict[Key, Answered[Waiter]] = OrderedDict()
         self._size_bytes = 0
 
     def __len__(self) -> int:
@@ -71,11 +73,13 @@ class DuplicateFilter(Generic[Waiter]):
 
     def add(self, key: Key, mid: int, now_s: float) -> Answered[Waiter]:
         """Remember a request that is about to be executed."""
-        self._forget(key)
-        answered: Answered[Waiter] = Answered(now_s, mid)
-        self._known[key] = answered
-        while len(self._known) > self._limit or self._size_bytes > self._size_limit:
-            self._forget(next(iter(self._known)))
+        known = self._known
+        if key in known:
+            self._size_bytes -= len(known.pop(key).payload or b"")
+        answered = known[key] = Answered(now_s, mid)
+        while len(known) > self._limit or self._size_bytes > self._size_limit:
+            _, oldest = known.popitem(last=False)
+            self._size_bytes -= len(oldest.payload or b"")
         return answered
 
     def settle(self, answered: Answered[Waiter], payload: bytes, key: Key, *, keep: bool = True) -> list[Waiter]:
@@ -95,8 +99,3 @@ class DuplicateFilter(Generic[Waiter]):
         answered.payload = payload
         waiters, answered.waiters = answered.waiters, []
         return waiters
-
-    def _forget(self, key: Key) -> None:
-        gone = self._known.pop(key, None)
-        if gone is not None:
-            self._size_bytes -= len(gone.payload or b"")

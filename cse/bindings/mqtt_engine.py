@@ -1,29 +1,29 @@
 """paho as protocol engine without a socket: packets in by ``feed``, packets out to a ``Stream`` (MQTT 3.1.1).
 
-paho keeps the session: connect, subscribe, keep-alive, what must be sent again. The two packets of which there are
-thousands a second, PUBLISH and PUBACK, are read here, because paho reads them byte by byte and builds the objects of
-MQTT 5 for each: that costs more than all the rest of a request.
+paho keeps the connection: connect, subscribe, keep-alive. The two packets of which there are thousands a second,
+PUBLISH and PUBACK, are read here and written by ``mqtt_outbox``, because paho reads them byte by byte and builds the
+objects of MQTT 5 for each: that costs more than all the rest of a request.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client
 
 from cse.bindings.mqtt_stream import Stream
 
 _PUBLISH, _PUBACK = 0x30, 0x40
+#: the bits of the first byte of a PUBLISH that say so
+_QOS_1 = 0x02
 _PROTOCOL_ERROR = 2
 #: longest header before a payload: topic length, topic, packet identifier
 _HEADER_LIMIT = 2 + 65535 + 2
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A message from the broker.
 
     Attributes:
@@ -58,7 +58,8 @@ class Engine(Client):
         stream: what the next ``reconnect`` uses.
         packet_limit: packets with more bytes are not kept while they come in.
         on_incoming: called with each message, in order.
-        on_puback: called with the packet identifier of each message that the broker has acknowledged.
+        on_puback: called with the packet identifier of each PUBACK.
+        next_mid: gives a packet identifier that is not in use.
     """
 
     stream: Stream | None = None
@@ -66,10 +67,14 @@ class Engine(Client):
     _skip = 0
     on_incoming: Callable[[Incoming], None] = staticmethod(_drop_message)
     on_puback: Callable[[int], None] = staticmethod(_drop_puback)
+    next_mid: Callable[[], int]
 
     def _create_socket(self) -> Any:
         self._skip = 0
         return self.stream
+
+    def _mid_generate(self) -> int:
+        return self.next_mid()
 
     def feed(self, data: bytes) -> bytes:
         """Handle the whole packets in ``data``; returns the part of a packet at its end."""
@@ -77,45 +82,40 @@ class Engine(Client):
         self._skip -= at
         self._last_bytes_received = time.monotonic()
         while at + 2 <= size and self._sock is not None:
-            length, start, shift = 0, at + 1, 0
-            while start < size:
-                byte = data[start]
-                start += 1
-                length |= (byte & 0x7F) << shift
-                shift += 7
-                if byte < 0x80:
-                    break
+            head, length, start, shift = data[at], data[at + 1] & 0x7F, at + 2, 7
+            while data[start - 1] > 0x7F:
                 if shift > 21:
                     self._loop_rc_handle(_PROTOCOL_ERROR)  # type: ignore[arg-type]
                     return b""
-            else:
-                break
+                if start == size:
+                    return data[at:]
+                length |= (data[start] & 0x7F) << shift
+                start, shift = start + 1, shift + 7
             if length > self.packet_limit and size - start >= min(length, _HEADER_LIMIT):
                 self._skip = max(0, start + length - size)
-                self._packet(data[at], data, start, min(start + length, size), oversized=True)
+                self._packet(head, data, start, min(start + length, size), oversized=True)
                 at = min(start + length, size)
                 continue
-            if start + length > size:
+            end = start + length
+            if end > size:
                 break
-            self._packet(data[at], data, start, start + length)
-            at = start + length
+            if head & 0xF0 == _PUBACK and length == 2:
+                self.on_puback(data[start] << 8 | data[start + 1])
+            else:
+                self._packet(head, data, start, end)
+            at = end
         return data[at:] if at else data
 
     def _packet(self, head: int, data: bytes, start: int, end: int, *, oversized: bool = False) -> None:
-        kind = head & 0xF0
-        if kind == _PUBLISH and head & 0x06 != 0x04 and end - start >= 2:
-            topic_end = start + 2 + int.from_bytes(data[start : start + 2])
-            begin = topic_end + 2 if head & 0x06 else topic_end
-            if begin <= end and head & 0x06 != 0x06:
-                mid = int.from_bytes(data[topic_end:begin]) if begin > topic_end else 0
+        qos = head & 0x06
+        if head & 0xF0 == _PUBLISH and qos <= _QOS_1 and end - start >= 2:
+            topic_end = start + 2 + (data[start] << 8 | data[start + 1])
+            begin = topic_end + 2 if qos else topic_end
+            if begin <= end:
+                mid = data[topic_end] << 8 | data[topic_end + 1] if qos else 0
                 topic, body = data[start + 2 : topic_end], b"" if oversized else data[begin:end]
                 self.on_incoming(Incoming(topic, body, mid, bool(head & 0x08), bool(head & 0x01), oversized))
                 return
-        elif kind == _PUBACK and end - start == 2:
-            mid = int.from_bytes(data[start:end])
-            if self._out_messages.pop(mid, None) is not None:
-                self.on_puback(mid)
-            return
         if not oversized:
             self._hand_to_paho(head, data[start:end])
 
@@ -130,11 +130,6 @@ class Engine(Client):
         if code:
             self._loop_rc_handle(code)
 
-    def forget(self, mid: int) -> None:
-        """Do not send a message again after the next connect."""
-        self._out_messages.pop(mid, None)
-
-    @property
-    def unsent(self) -> int:
-        """Messages the broker has not acknowledged."""
-        return len(self._out_messages)
+    def wrote(self) -> None:
+        """Something went out that paho does not know of: it puts the next keep-alive off."""
+        self._last_msg_out = time.monotonic()

@@ -69,11 +69,13 @@ class Stream(asyncio.Protocol):
         self._out.append(data)
         return len(data)
 
-    def flush(self) -> None:
-        """Write what was gathered, in one piece."""
-        if self._out and self._transport is not None:
-            self._transport.write(b"".join(self._out))
-            self._out.clear()
+    def flush(self) -> bool:
+        """Write what was gathered, in one piece; returns whether there was something."""
+        if not self._out or self._transport is None:
+            return False
+        self._transport.write(b"".join(self._out))
+        self._out.clear()
+        return True
 
     def hold(self, on: bool) -> None:
         """Stop or go on reading, so that the broker keeps what we cannot take."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NoReturn
 
 from cse.onem2m import errors
@@ -154,6 +155,10 @@ _REQUEST: dict[str, tuple[str, _Reader]] = {
     "sqi": ("semantic_query", _boolean),
     "vsi": ("vendor", _text),
 }
+#: readers that give a value of this type back as it is, so that they need not be called for one
+_AS_IT_IS: dict[_Reader, type] = {_text: str, _integer: int, _boolean: bool, _content: dict}
+#: the same as _REQUEST: short name -> (field of Request, type of values to be taken as they are, reader of others)
+_REQUEST_FIELDS = {name: (field, _AS_IT_IS.get(reader), reader) for name, (field, reader) in _REQUEST.items()}
 #: response parameters other than rsc: short name -> (field of Response, reader)
 _RESPONSE: dict[str, tuple[str, _Reader]] = {
     "rqi": ("request_id", _text),
@@ -169,6 +174,10 @@ _RESPONSE: dict[str, tuple[str, _Reader]] = {
     "ati": ("assigned_tokens", _assigned_tokens),
     "vsi": ("vendor", _text),
 }
+#: those that most responses do not have, and what reads their values off a response
+_RARE = tuple(name for name in _RESPONSE if name not in ("rqi", "pc", "rvi"))
+_RARE_VALUES = attrgetter(*(_RESPONSE[name][0] for name in _RARE))
+_NONE_OF_THEM = (None,) * len(_RARE)
 #: filter criteria: short name -> reader
 _FILTER: dict[str, _Reader] = {
     **dict.fromkeys(("crb", "cra", "ms", "us", "exb", "exa"), _words),
@@ -272,7 +281,8 @@ def _decode_request(value: Any, lenient: bool, note: Note) -> Request:
         rqi = _text("rqi", rqi, lenient, note)
     if "op" not in value:
         raise BadRequest("'op' is missing: send 1 (create), 2 (retrieve), 3 (update), 4 (delete) or 5 (notify)")
-    operation = _OPERATIONS.get(_integer("op", value["op"], lenient, note))
+    op = value["op"]
+    operation = _OPERATIONS.get(op if type(op) is int else _integer("op", op, lenient, note))
     if operation is None:
         _refuse("op", value["op"], "1 (create), 2 (retrieve), 3 (update), 4 (delete) or 5 (notify)")
     to = value.get("to")
@@ -280,13 +290,15 @@ def _decode_request(value: Any, lenient: bool, note: Note) -> Request:
         _refuse("to", to, "the address of a resource, e.g. cse-in/my-ae")
     request = Request(operation, to, request_id=rqi)
     for name, given in value.items():
-        known = _REQUEST.get(name)
+        known = _REQUEST_FIELDS.get(name)
         if known is not None:
             if given is not None:
-                setattr(request, known[0], known[1](name, given, lenient, note))
-        elif name not in ("op", "to", "rqi"):
+                field, kind, reader = known
+                setattr(request, field, given if type(given) is kind else reader(name, given, lenient, note))
+        elif name not in _MANDATORY:
             _decode_structured(request, name, given, lenient, note)
-    _separate_attribute_list(request, lenient, note)
+    if operation in _WITHOUT_RESOURCE:
+        _separate_attribute_list(request, lenient, note)
     if lenient and request.release is None:
         note("no rvi")
     return request
@@ -341,6 +353,8 @@ def _decode_filter(given: Any, lenient: bool, note: Note) -> dict[str, Any]:
     return criteria
 
 
+#: parameters every request has, read before the others
+_MANDATORY = ("op", "to", "rqi")
 #: operations whose content is no resource; the core says what an attribute list in a DELETE is
 _WITHOUT_RESOURCE = (Operation.RETRIEVE, Operation.DELETE)
 
@@ -348,7 +362,7 @@ _WITHOUT_RESOURCE = (Operation.RETRIEVE, Operation.DELETE)
 def _separate_attribute_list(request: Request, lenient: bool, note: Note) -> None:
     """The content of a RETRIEVE is the list of the attributes wanted (TS-0004 clause 7.2.2.1)."""
     content = request.content
-    if request.operation in _WITHOUT_RESOURCE and content is not None and content.keys() == {"m2m:atrl"}:
+    if content is not None and content.keys() == {"m2m:atrl"}:
         request.attribute_list = _texts("m2m:atrl", content["m2m:atrl"], lenient, note)
         request.content = None
 
@@ -407,11 +421,14 @@ def _status(code: int) -> Status:
 
 def encode_response(response: Response) -> dict[str, Any]:
     """The map of short names that carries a response; inverse of ``decode_response``."""
-    value: dict[str, Any] = {"rsc": int(response.status), "rqi": response.request_id}
-    for name, (field, _) in _RESPONSE.items():
-        given = getattr(response, field)
-        if given is not None:
-            value[name] = given
+    value: dict[str, Any] = {"rsc": response.status._value_, "rqi": response.request_id}
+    if response.content is not None:
+        value["pc"] = response.content
+    if response.release is not None:
+        value["rvi"] = response.release
+    rare = _RARE_VALUES(response)
+    if rare != _NONE_OF_THEM:
+        value.update((name, given) for name, given in zip(_RARE, rare, strict=True) if given is not None)
     if response.assigned_tokens is not None:
         value["ati"] = {"ltia": response.assigned_tokens}
     return value
