@@ -301,7 +301,8 @@ class CloudSync:
         await self._source.unsubscribe(copied.path)
         pauses = Pauses()
         while copied.keeps_enough and copied.wanted and not self._pace.is_calm and not pauses.is_quiet:
-            pauses.brought(await self._catch_up(copied))
+            is_behind = copied.pending > self._config.page
+            pauses.brought(await self._catch_up(copied), is_behind=is_behind)
             self._edge_link.worked()
             await asyncio.sleep(pauses.next_s)
         await self._subscribe(copied)

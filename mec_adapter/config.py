@@ -31,6 +31,8 @@ class SyncConfig:
             is fetched then); ``drop-oldest`` makes room, and records the gap.
         page: instances fetched with one request when catching up.
         parallel: containers that are forwarded at the same time.
+        pipeline: instances of one container that are sent to a cloud over HTTP before the first is answered. 1 for a
+            server that executes the requests of one connection side by side, which would mix up their order.
         busy_per_s: from so many instances a second on, busy containers are listed a few times a second instead of being
             subscribed to.
         retry_longest_s: longest pause between two attempts to reach the cloud.
@@ -47,7 +49,8 @@ class SyncConfig:
     max_outbox_bytes: int = 1 << 28
     when_full: Literal["pause", "drop-oldest"] = "pause"
     page: int = 200
-    parallel: int = 32
+    parallel: int = 24
+    pipeline: int = 8
     busy_per_s: float = 250.0
     retry_longest_s: float = 30.0
     audit_s: float = 30.0
@@ -148,8 +151,8 @@ def check(config: AdapterConfig) -> None:
         _check_url("otlp", config.otlp, ("http", "https"))
     if config.sync.cloud_url:
         _check_url("cloud_url", config.sync.cloud_url, ("http", "https", "coap", "mqtt", "mqtts"))
-        if config.sync.page < 1 or config.sync.parallel < 1:
-            raise AdapterStartError("sync: page and parallel must be at least 1")
+        if min(config.sync.page, config.sync.parallel, config.sync.pipeline) < 1:
+            raise AdapterStartError("sync: page, parallel and pipeline must be at least 1")
     for name, value in (("cse_id", config.cse_id), ("cloud_cse_id", config.sync.cloud_cse_id)):
         if not value.startswith("/") or value.startswith("//") or len(value) < 2:
             raise AdapterStartError(f"{name} {value!r}: write a CSE-ID with its slash, e.g. /id-edge")

@@ -31,6 +31,12 @@ class Copied:
         self.arrived: dict[str, int] = {}
         #: instances that reached the cloud and that the outbox has not been told to forget
         self.gone: list[Item] = []
+        #: the last instance was created just now, so that the next one cannot be at the cloud yet
+        self.is_fresh = False
+        #: the newest copy that was seen at the cloud, as a stateTag of the edge
+        self.newest_copy = -1
+        #: until then instances go one at a time, monotonic seconds
+        self.single_until = 0.0
         self.ancestors: tuple[Ancestor, ...] = ()
         self.wanted = True
         #: it keeps its instances long enough to be listed now and then

@@ -91,10 +91,15 @@ class Pauses:
         self.next_s = _FIRST_PAUSE_S
         self._quiet_s = 0.0
 
-    def brought(self, count: int) -> None:
-        """A listing brought so many instances."""
+    def brought(self, count: int, *, is_behind: bool = False) -> None:
+        """A listing brought so many instances.
+
+        Args:
+            count: so many.
+            is_behind: those of earlier listings are still on their way to the cloud, so there is time.
+        """
         self._quiet_s = 0.0 if count else self._quiet_s + self.next_s
-        if count < _FEW:
+        if count < _FEW or is_behind:
             self.next_s = min(self.next_s * _GROWTH, _LONGEST_PAUSE_S)
         elif count > _MANY:
             self.next_s = max(self.next_s / _GROWTH, _SHORTEST_PAUSE_S)

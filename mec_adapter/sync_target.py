@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from cse.client import Client, RequestFailed
+from cse.client import Client, RequestFailed, Unreachable
 from cse.onem2m.primitives import Operation, Request, Response
 from cse.onem2m.status import Status
 from mec_adapter.outbox import Item
@@ -20,6 +20,8 @@ APP_ID = "Norg.onemec.cloud-sync"
 #: labels that tell where a copy comes from
 ORIGIN, ORIGIN_TIME = "origin:", "origin-ct:"
 _CONTAINER, _INSTANCE = 3, 4
+#: a stateTag beyond all others
+_UNKNOWN = 1 << 62
 #: attributes of an instance that any CSE accepts in a CREATE
 _KEPT = ("cnf", "or")
 #: the copy's parent, or the right to create there, is missing: the tree is built again
@@ -128,24 +130,63 @@ class CloudTarget:
             Hopeless: the cloud refuses this instance.
             TargetTrouble: any other refusal.
         """
-        request = Request(
+        return _is_new(await self._client.request(self._creation(path, item)))
+
+    async def create_several(
+        self, path: str, items: Sequence[Item]
+    ) -> list[bool | Unreachable | TargetTrouble | Hopeless]:
+        """Create instances of one container in order, without waiting for each answer.
+
+        Returns:
+            What ``create`` would give or raise, for each that was sent.
+        """
+        requests = [self._creation(path, item) for item in items]
+        outcomes: list[bool | Unreachable | TargetTrouble | Hopeless] = []
+        for response in await self._client.request_several(requests):
+            try:
+                outcomes.append(response if isinstance(response, Unreachable) else _is_new(response))
+            except (TargetTrouble, Hopeless) as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _creation(self, path: str, item: Item) -> Request:
+        return Request(
             Operation.CREATE,
             self.address(path),
             resource_type=_INSTANCE,
             content={"m2m:cin": orjson.loads(item.body)},
             result_content=0,
         )
-        response = await self._client.request(request)
-        if response.status is Status.CREATED:
-            return True
-        if response.status is Status.CONFLICT:
-            return False
-        reason = _reason(response)
-        if response.status in _TREE_LOST:
-            raise TreeLost(reason)
-        if response.status in _HOPELESS:
-            raise Hopeless(reason)
-        raise TargetTrouble(reason)
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether ``create_several`` sends them together."""
+        return self._client.takes_several
+
+    async def newest(self, path: str) -> int:
+        """StateTag at the edge of the copy that was created last; a high one when it cannot be told.
+
+        Raises:
+            Unreachable: nobody answered.
+        """
+        try:
+            latest = await self._client.latest(self.address(path))
+        except RequestFailed:
+            return _UNKNOWN
+        tag = str(latest.get("rn", "")).partition("-")[0]
+        return int(tag) if tag.isdecimal() else _UNKNOWN
+
+    async def remove(self, path: str, item: Item) -> bool:
+        """Delete a copy; returns whether it is not there any more.
+
+        Raises:
+            Unreachable: nobody answered.
+        """
+        try:
+            await self._client.delete(f"{self.address(path)}/{item.name}")
+        except RequestFailed as error:
+            return error.status is Status.NOT_FOUND
+        return True
 
     def forget(self, path: str) -> None:
         """The place of a container has to be looked for again, with all above it."""
@@ -188,6 +229,20 @@ class CloudTarget:
         except RequestFailed as error:
             if error.status is not Status.CONFLICT:
                 raise
+
+
+def _is_new(response: Response) -> bool:
+    """What the answer to the CREATE of an instance means; see ``CloudTarget.create``."""
+    if response.status is Status.CREATED:
+        return True
+    if response.status is Status.CONFLICT:
+        return False
+    reason = _reason(response)
+    if response.status in _TREE_LOST:
+        raise TreeLost(reason)
+    if response.status in _HOPELESS:
+        raise Hopeless(reason)
+    raise TargetTrouble(reason)
 
 
 def _reason(response: Response) -> str:

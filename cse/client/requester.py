@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cse.client.errors import RequestFailed
+from cse.client.errors import RequestFailed, Unreachable
 from cse.client.roots import CONTAINER, CONTENT_INSTANCE, content_of
-from cse.client.transports import Transport
+from cse.client.transports import HttpTransport, Transport
 from cse.onem2m.primitives import FilterUsage, Operation, Request, Response
 from cse.onem2m.status import Status
 
@@ -52,14 +52,49 @@ class Requester:
         Raises:
             Unreachable: nobody answered.
         """
-        complete = replace(
+        return await self._transport.request(self._complete(request), timeout_s or self._timeout_s)
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether ``request_several`` sends requests together: over HTTP, once the CSE has kept a connection open."""
+        transport = self._transport
+        return isinstance(transport, HttpTransport) and transport.takes_several
+
+    async def request_several(
+        self, requests: Sequence[Request], *, timeout_s: float | None = None
+    ) -> list[Response | Unreachable]:
+        """Send request primitives in order; give the responses, whatever their status.
+
+        Where the CSE takes several at once they leave together on one connection, and it executes them in order (RFC
+        9112 clause 9.3.2): one that is refused does not stop those behind it. Otherwise each waits for the answer to
+        the last, and none is sent after one that nobody answered.
+
+        Args:
+            requests: the primitives; they are not changed.
+            timeout_s: how long all answers together may take, when it is not the client's.
+
+        Returns:
+            What came of each that was sent.
+        """
+        timeout_s = timeout_s or self._timeout_s
+        transport, outcomes = self._transport, list[Response | Unreachable]()
+        try:
+            if isinstance(transport, HttpTransport) and transport.takes_several:
+                return await transport.request_several([self._complete(one) for one in requests], timeout_s)
+            for request in requests:
+                outcomes.append(await self.request(request, timeout_s=timeout_s))
+        except Unreachable as error:
+            outcomes.append(error)
+        return outcomes
+
+    def _complete(self, request: Request) -> Request:
+        return replace(
             request,
             originator=request.originator or self.originator,
             request_id=request.request_id or next(self._request_ids),
             release=request.release or self._release,
             trace_parent=request.trace_parent or self.trace_parent(),
         )
-        return await self._transport.request(complete, timeout_s or self._timeout_s)
 
     async def _answer(self, request: Request) -> Response:
         """A successful response.

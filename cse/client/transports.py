@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import ssl
+from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -154,16 +155,16 @@ class _ConnectionlessTransport:
         Raises:
             Unreachable: nobody answered in ``timeout_s``.
         """
-        return await self._sender.send(
-            self._url,
-            Send(
-                request,
-                (self._url,),
-                self._cse_id,
-                exact_url=False,
-                serialisation=self._serialisation,
-                timeout_s=timeout_s,
-            ),
+        return await self._sender.send(self._url, self._send(request, timeout_s))
+
+    def _send(self, request: Request, timeout_s: float) -> Send:
+        return Send(
+            request,
+            (self._url,),
+            self._cse_id,
+            exact_url=False,
+            serialisation=self._serialisation,
+            timeout_s=timeout_s,
         )
 
     async def target(self, originator: str, token: str) -> str:
@@ -216,10 +217,30 @@ class HttpTransport(_ConnectionlessTransport):
         self.router = NotificationRouter()
         host, port = _host_and_port(listen)
         secured = HttpSender(tls=tls, connections_per_host=connections, connections=connections)
-        sender = LeanHttpSender(secured, connections_per_host=connections)
+        self._lean = sender = LeanHttpSender(secured, connections_per_host=connections)
         limits = HttpLimits(body_bytes=_NOTIFICATION_BYTES)
         listener = HttpServer(self.router.serve, host, port, limits=limits, lenient=True)
         super().__init__(url, cse_id, sender, listener, public_url, serialisation)
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether the CSE has shown that it takes several requests on one connection."""
+        return self._lean.takes_several(self._url)
+
+    async def request_several(self, requests: Sequence[Request], timeout_s: float) -> list[Response | Unreachable]:
+        """Send requests in order on one connection, the next before the last is answered (RFC 9112 clause 9.3.2).
+
+        Args:
+            requests: at least one; ``takes_several``.
+            timeout_s: how long all of it may take.
+
+        Returns:
+            What came of each.
+
+        Raises:
+            Unreachable: nothing was sent.
+        """
+        return await self._lean.send_several(self._url, [self._send(request, timeout_s) for request in requests])
 
 
 class CoapTransport(_ConnectionlessTransport):

@@ -162,3 +162,29 @@ async def test_a_cse_that_is_not_at_the_broker_is_unreachable(mosquitto_url: str
 def test_nonsense_is_refused_at_once(url: str, options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"use |give "):
         Client(url, **options)  # type: ignore[arg-type]
+
+
+async def test_several_requests_are_executed_in_order_and_each_has_its_answer(cse_url: str) -> None:
+    async with Client(cse_url, originator=_stem()) as client:
+        await client.register("Ntest", "several")
+        await client.create_container("-/several", "data")
+
+        def creation(name: str) -> Request:
+            content = {"m2m:cin": {"rn": name, "con": name}}
+            return Request(Operation.CREATE, "-/several/data", resource_type=4, content=content, result_content=0)
+
+        names = ["a", "b", "c", "b", "d"]
+        outcomes = await client.request_several([creation(name) for name in names])
+        assert client.takes_several is cse_url.startswith("http:")
+        answers = [outcome.status for outcome in outcomes if not isinstance(outcome, Unreachable)]
+        assert answers == [*[Status.CREATED] * 3, Status.CONFLICT, Status.CREATED]
+        everything = await client.retrieve("-/several/data", rcn=4, filter={"ty": [4], "lvl": 1})
+        assert [instance["rn"] for instance in everything["m2m:cin"]] == ["a", "b", "c", "d"]
+        await client.deregister()
+
+
+async def test_several_requests_to_nobody_are_one_that_nobody_answered() -> None:
+    async with Client("http://127.0.0.1:1", originator="Ctest", timeout_s=2.0) as client:
+        request = Request(Operation.RETRIEVE, "-")
+        (outcome,) = await client.request_several([request, request])
+        assert isinstance(outcome, Unreachable)

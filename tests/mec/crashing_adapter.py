@@ -39,6 +39,7 @@ STEPS: dict[str, type] = {
     "Outbox.waiting": Outbox,
     "CloudTarget.build": CloudTarget,
     "CloudTarget.create": CloudTarget,
+    "CloudTarget.create_several": CloudTarget,
     "Outbox.forget": Outbox,
 }
 COMMIT = "COMMIT"

@@ -136,7 +136,10 @@ def test_pauses_follow_what_listings_bring() -> None:
     pauses = Pauses()
     first = pauses.next_s
     pauses.brought(100)
-    assert pauses.next_s < first
+    shorter = pauses.next_s
+    assert shorter < first
+    pauses.brought(100, is_behind=True)
+    assert pauses.next_s > shorter
     for _ in range(20):
         pauses.brought(0)
     assert pauses.next_s > first
