@@ -15,12 +15,13 @@ from cse.bindings.coap_client import CoapSender
 from cse.bindings.coap_codec import ReplyStyle, decode_request, encode_error, encode_response, reply_style
 from cse.bindings.coap_echo import EchoGate, EchoLimits
 from cse.bindings.coap_exchange import Exchange, ExchangeEndpoint, ExchangeLimits
+from cse.bindings.coap_heads import Heads
 from cse.bindings.coap_message import Message
 from cse.bindings.dtls_secrets import DtlsError, DtlsSecrets
 from cse.bindings.primitive_codec import Note, silent
 from cse.bindings.under_way import UnderWay
 from cse.onem2m.errors import CseError, InternalServerError, Overloaded
-from cse.onem2m.primitives import Operation, Response
+from cse.onem2m.primitives import Operation, Request, Response
 from cse.ports import Begin, Serve
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class CoapServer:
         self._secured: DtlsEndpoint | None = None
         self._blocks = Blockwise(self._limits.blocks)
         self._echo = EchoGate(self._limits.echo)
+        self._heads = Heads()
         self._under_way = UnderWay(serve, begin)
         self._transport: asyncio.DatagramTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,7 +103,9 @@ class CoapServer:
             BindError: the address is in use or not of this machine, or the files of DTLS cannot be used.
         """
         self._loop = asyncio.get_running_loop()
-        protocol: asyncio.DatagramProtocol = ExchangeEndpoint(self._on_request, self._limits.exchanges)
+        protocol: asyncio.DatagramProtocol = ExchangeEndpoint(
+            self._on_request, self._limits.exchanges, self._heads.read
+        )
         if self._dtls is not None:
             from cse.bindings.dtls import DtlsEndpoint
 
@@ -139,16 +143,18 @@ class CoapServer:
 
     def _on_request(self, exchange: Exchange) -> None:
         message = exchange.message
-        exchange.proven = self._dtls is not None or self._echo.hear(exchange.peer, message, self._now())
-        if has_blocks(message) or len(message.payload) > self._limits.blocks.body_bytes:
-            whole, answer = self._blocks.take(exchange.peer, message, self._now())
+        exchange.proven = self._dtls is not None or self._echo.hear(exchange.peer, message, exchange.received_s)
+        exchange.in_blocks = message.head is None and has_blocks(message)
+        if exchange.in_blocks or len(message.payload) > self._limits.blocks.body_bytes:
+            whole, answer = self._blocks.take(exchange.peer, message, exchange.received_s)
             if whole is None:
                 self._respond(exchange, answer)
                 return
             message = whole
-        style = reply_style(message, lenient=self._lenient)
+        head = message.head
+        style = reply_style(message, lenient=self._lenient) if head is None else head.reply_style(message)
         try:
-            request = decode_request(message, style, lenient=self._lenient, note=self._note)
+            request = self._decode(message, style) if head is None else head.request(message)
         except CseError as error:
             self._answer(exchange, encode_error(error, style))
             return
@@ -166,6 +172,11 @@ class CoapServer:
             request.credential = self._secured.credential_of(exchange.peer)
         done = partial(self._done, exchange, style, request.operation)
         self._under_way.start(request, done, partial(self._failed, exchange, style))
+
+    def _decode(self, message: Message, style: ReplyStyle) -> Request:
+        request = decode_request(message, style, lenient=self._lenient, note=self._note)
+        self._heads.learn(message, style, request)
+        return request
 
     def _done(self, exchange: Exchange, style: ReplyStyle, operation: Operation, response: Response) -> None:
         try:
@@ -188,7 +199,7 @@ class CoapServer:
         return encode_error(InternalServerError("the CSE failed on this request; its log says why"), style)
 
     def _answer(self, exchange: Exchange, answer: Message | None) -> None:
-        if answer is not None and (len(answer.payload) > LARGEST_BLOCK_BYTES or has_blocks(exchange.message)):
+        if answer is not None and (len(answer.payload) > LARGEST_BLOCK_BYTES or exchange.in_blocks):
             answer = self._blocks.give(exchange.peer, exchange.message, answer, self._now())
         self._respond(exchange, answer)
 

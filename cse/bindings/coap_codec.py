@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cse.bindings.coap_codes import (
@@ -71,6 +72,9 @@ _ONLY_OLD = frozenset(
 _ONLY_NEW = frozenset((NEW_NUMBERS.fr, NEW_NUMBERS.rqi))
 _UNDERSTOOD = frozenset((URI_HOST, URI_PORT, BLOCK1, BLOCK2, ACCEPT))
 _NO_CACHING = (MAX_AGE, b"")
+_FORMAT_VALUE = {number: uint(number) for number in FORMATS}
+#: longer paths are not kept, so that nobody can fill the memory with them
+_SEGMENTS_KEPT = 16
 _STATUS_VALUE = {status: uint(status) for status in Status}
 
 
@@ -102,22 +106,19 @@ def reply_style(message: Message, *, lenient: bool = True) -> ReplyStyle:
         message: a request, however malformed its options.
         lenient: the older option numbers are known.
     """
-    style = ReplyStyle()
     values = dict(message.options)
-    if lenient and not _ONLY_OLD.isdisjoint(values) and _ONLY_NEW.isdisjoint(values):
-        style.numbers = OLD_NUMBERS
-    style.request_id = readable(values.get(style.numbers.rqi, b""))
-    if style.numbers.rvi in values:
-        style.release = readable(values[style.numbers.rvi]) or None
-    sent = int.from_bytes(values.get(CONTENT_FORMAT, b"")[:4], "big")
+    numbers = NEW_NUMBERS
+    if lenient and _ONLY_NEW.isdisjoint(values) and not _ONLY_OLD.isdisjoint(values):
+        numbers = OLD_NUMBERS
+    request_id = readable(values.get(numbers.rqi, b""))
+    release = readable(values.get(numbers.rvi, b"")) or None
     accepted = int.from_bytes(values[ACCEPT][:4], "big") if ACCEPT in values else 0
+    sent = int.from_bytes(values[CONTENT_FORMAT][:4], "big") if CONTENT_FORMAT in values else 0
     if FORMATS.get(accepted) in PLAIN_FORMAT:
-        style.serialisation, style.format = FORMATS[accepted], accepted
-    elif FORMATS.get(sent) in PLAIN_FORMAT:
-        style.serialisation, style.vendor = FORMATS[sent], sent >= 10000
-    elif _looks_like_cbor(message.payload):
-        style.serialisation = "cbor"
-    return style
+        return ReplyStyle(numbers, request_id, release, FORMATS[accepted], accepted)
+    if FORMATS.get(sent) in PLAIN_FORMAT:
+        return ReplyStyle(numbers, request_id, release, FORMATS[sent], vendor=sent >= 10000)
+    return ReplyStyle(numbers, request_id, release, "cbor" if _looks_like_cbor(message.payload) else "json")
 
 
 def _looks_like_cbor(payload: bytes) -> bool:
@@ -146,35 +147,41 @@ def decode_request(message: Message, style: ReplyStyle, *, lenient: bool = True,
         NotImplemented: a parameter of Release 4 this CSE does not act on.
     """
     request = Request(Operation.NOTIFY, "")
-    path: list[str] = []
+    path: list[bytes] = []
     pairs: list[tuple[str, str]] = []
-    rest: list[tuple[int, bytes]] = []
-    table = REQUEST_OPTIONS[style.numbers.name]
+    critical: list[tuple[int, bytes]] = []
+    known = REQUEST_OPTIONS[style.numbers.name].by_number
     previous = -1
     for number, value in message.options:
-        known = table.get(number)
-        if known is not None:
+        if number == URI_PATH:
+            path.append(value)
+        elif number in known:
+            name, field, read, _ = known[number]
             if number == previous:  # decoded options are in order
-                raise BadOption(f"the option {known.name} stands twice: send it once")
+                raise BadOption(f"the option {name} stands twice: send it once")
             previous = number
-            setattr(request, known.field, known.read(known.name, value))
-        elif number == URI_PATH:
-            path.append(read_text("11 (Uri-Path)", value))
+            setattr(request, field, read(name, value))
         elif number == URI_QUERY:
             name, _, text = read_text("15 (Uri-Query)", value).partition("=")
             pairs.append((name, text))
-        else:
-            rest.append((number, value))
-    for number, value in rest:
-        _check_other(number, value, style)
+        elif number & 1:
+            critical.append((number, value))
+    for number, value in critical:
+        _check_critical(number, value, style)
     request.operation = _operation(message.code, request, pairs)
     if not request.request_id:
         raise BadRequest(f"the request identifier is missing: send it in option {style.numbers.rqi} (oneM2M-RQI)")
-    request.to = _address(path, lenient, note)
+    if lenient and len(path) > 1 and not path[-1]:
+        path.pop()
+        note("trailing slash")
+    request.to = _address(tuple(path)) if len(path) <= _SEGMENTS_KEPT else _address.__wrapped__(tuple(path))
     if pairs:
         apply_query(pairs, request, lenient=lenient, note=note)
+    content_format = message.option(CONTENT_FORMAT)
     if message.payload:
-        request.content = _content_of(message)
+        request.content = content_of(message.payload, content_format)
+        if lenient and content_format is None:
+            note("body without Content-Format")
     if lenient:
         _note_form(message, style, request, note)
     return request
@@ -186,13 +193,11 @@ def _note_form(message: Message, style: ReplyStyle, request: Request, note: Note
         note("CoAP options of an older release")
         if _apply_name(message, style.numbers, request):
             note("resourceName in a CoAP option")
-    if message.payload and message.option(CONTENT_FORMAT) is None:
-        note("body without Content-Format")
     if request.release is None:
         note("no rvi")
 
 
-def _check_other(number: int, value: bytes, style: ReplyStyle) -> None:
+def _check_critical(number: int, value: bytes, style: ReplyStyle) -> None:
     if number == ACCEPT:
         wanted = int.from_bytes(value[:4], "big")
         if FORMATS.get(wanted) not in PLAIN_FORMAT:
@@ -203,7 +208,7 @@ def _check_other(number: int, value: bytes, style: ReplyStyle) -> None:
         )
     elif number in (PROXY_URI, PROXY_SCHEME):
         raise BadOption("this is no proxy: send Uri-Path options, without Proxy-Uri and Proxy-Scheme", _NO_PROXY)
-    elif number & 1 and number not in _UNDERSTOOD and number not in ONLY_IN_RESPONSES[style.numbers.name]:
+    elif number not in _UNDERSTOOD and number not in ONLY_IN_RESPONSES[style.numbers.name]:
         if number in _ONLY_OLD:
             raise BadOption(
                 f"the option {number} is of older releases: send the originator in option {NEW_NUMBERS.fr} and the "
@@ -214,7 +219,7 @@ def _check_other(number: int, value: bytes, style: ReplyStyle) -> None:
 
 def _operation(method: int, request: Request, pairs: list[tuple[str, str]]) -> Operation:
     """The operation of a method; takes ``op`` out of the query, which names it on a POST."""
-    named = [value for name, value in pairs if name == "op"]
+    named = [value for name, value in pairs if name == "op"] if pairs else []
     if named:
         pairs[:] = [pair for pair in pairs if pair[0] != "op"]
     by_method = _METHODS.get(method)
@@ -232,36 +237,44 @@ def _operation(method: int, request: Request, pairs: list[tuple[str, str]]) -> O
     return operation
 
 
-def _address(path: list[str], lenient: bool, note: Note) -> str:
-    """The ``to`` of Uri-Path segments; "" when there are none, as with the bare address of a notification target."""
-    if lenient and len(path) > 1 and not path[-1]:
-        path.pop()
-        note("trailing slash")
-    for segment in path:
+@lru_cache(maxsize=1024)  # clients ask for the same few again and again
+def _address(path: tuple[bytes, ...]) -> str:
+    """The ``to`` of Uri-Path options; "" when there are none, as with the bare address of a notification target."""
+    segments = [read_text("11 (Uri-Path)", value) for value in path]
+    for segment in segments:
         if "/" in segment or "#" in segment:
             raise BadRequest(
                 f"the Uri-Path option {segment!r} holds a '/' or '#': send one option for each segment, "
                 "and a single attribute as Uri-Query atrl=<attribute>"
             )
-    to = "/".join(path)
-    if path and path[0] in ("~", "_"):
-        if len(path) == 1 or not path[1]:
-            raise BadRequest(f"the Uri-Path is '{path[0]}' alone: send the CSE-ID in the segment after it")
-        return ("/" if path[0] == "~" else "//") + to[2:]
+    to = "/".join(segments)
+    if segments and segments[0] in ("~", "_"):
+        if len(segments) == 1 or not segments[1]:
+            raise BadRequest(f"the Uri-Path is '{segments[0]}' alone: send the CSE-ID in the segment after it")
+        return ("/" if segments[0] == "~" else "//") + to[2:]
     return to
 
 
-def _content_of(message: Message) -> dict[str, Any]:
-    raw = message.option(CONTENT_FORMAT)
-    if raw is None:
+def content_of(payload: bytes, content_format: bytes | None) -> dict[str, Any]:
+    """The content in a payload.
+
+    Args:
+        payload: at least one byte.
+        content_format: the value of that option, None when it is absent.
+
+    Raises:
+        BadRequest: it is malformed.
+        UnsupportedMediaType: the content format is not one of JSON or CBOR.
+    """
+    if content_format is None:
         # Many small clients send none; the first byte tells the two serialisations apart.
-        serialisation = "cbor" if _looks_like_cbor(message.payload) else "json"
+        serialisation = "cbor" if _looks_like_cbor(payload) else "json"
     else:
-        number = int.from_bytes(raw[:4], "big")
+        number = int.from_bytes(content_format[:4], "big")
         serialisation = FORMATS.get(number, "")
         if serialisation not in PLAIN_FORMAT:
             raise UnsupportedMediaType(f"the content format {number} is not supported: send 50 (JSON) or 60 (CBOR)")
-    content = load_cbor(message.payload) if serialisation == "cbor" else load_json(message.payload)
+    content = load_cbor(payload) if serialisation == "cbor" else load_json(payload)
     if not isinstance(content, dict):
         raise BadRequest('the body is not an object: send the content of the primitive, e.g. {"m2m:cnt":{}}')
     return content
@@ -356,7 +369,7 @@ def encode_response(response: Response, style: ReplyStyle, operation: Operation)
         number = style.format
         if not number and style.vendor:
             number = VENDOR_FORMAT[_content_kind(content), style.serialisation]
-        options.append((CONTENT_FORMAT, uint(number or PLAIN_FORMAT[style.serialisation])))
+        options.append((CONTENT_FORMAT, _FORMAT_VALUE[number or PLAIN_FORMAT[style.serialisation]]))
         message.payload = dump_cbor(content) if style.serialisation == "cbor" else dump_json(content)
         if wire_code == _CREATED:
             options.extend((LOCATION_PATH, write_text("the address", segment)) for segment in _location(content))
@@ -417,13 +430,13 @@ def decode_response(message: Message) -> Response:
     if raw_status is None or len(raw_status) > 2:
         raise BadRequest(f"the answer {dotted(message.code)} carries no oneM2M response status code")
     response = Response(_status(int.from_bytes(raw_status, "big")))
-    table = RESPONSE_OPTIONS[numbers.name]
+    table = RESPONSE_OPTIONS[numbers.name].by_number
     for number, value in message.options:
         known = table.get(number)
         if known is not None:
             setattr(response, known.field, known.read(known.name, value))
     if message.payload:
-        response.content = _content_of(message)
+        response.content = content_of(message.payload, message.option(CONTENT_FORMAT))
     return response
 
 

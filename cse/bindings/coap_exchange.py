@@ -51,14 +51,28 @@ class Exchange:
         peer: the endpoint that sent it.
         key: what its copies have in common.
         size_bytes: of its datagram.
+        received_s: when, on the loop's clock.
         proven: the peer is known to be at its address.
+        in_blocks: the request is part of a block transfer, or negotiates one.
     """
 
-    __slots__ = ("_acknowledged", "_endpoint", "key", "message", "peer", "proven", "size_bytes")
+    __slots__ = (
+        "_acknowledged",
+        "_endpoint",
+        "in_blocks",
+        "key",
+        "message",
+        "peer",
+        "proven",
+        "received_s",
+        "size_bytes",
+    )
 
     def __init__(
-        self, endpoint: ExchangeEndpoint, message: Message, peer: Peer, key: _Key, size_bytes: int = 0
+        self, endpoint: ExchangeEndpoint, message: Message, peer: Peer, key: _Key, size_bytes: int, received_s: float
     ) -> None:
+        self.received_s = received_s
+        self.in_blocks = False
         self.size_bytes = size_bytes
         self.proven = True
         self.message = message
@@ -101,9 +115,16 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
     Args:
         on_request: is called once for each request; it must see to it that the exchange is answered.
         limits: times and bounds.
+        read: takes a datagram apart, as ``coap_message.decode`` does.
     """
 
-    def __init__(self, on_request: Callable[[Exchange], None], limits: ExchangeLimits) -> None:
+    def __init__(
+        self,
+        on_request: Callable[[Exchange], None],
+        limits: ExchangeLimits,
+        read: Callable[[bytes], Message] = decode,
+    ) -> None:
+        self._read = read
         self._on_request = on_request
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -136,7 +157,7 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Peer) -> None:
         """Take one datagram."""
         try:
-            message = decode(data)
+            message = self._read(data)
         except MessageError as error:
             if error.confirmable and error.message_id is not None:
                 self._reset(addr, error.message_id)
@@ -164,7 +185,7 @@ class ExchangeEndpoint(asyncio.DatagramProtocol):
         self._recent[key] = (now + self._limits.exchange_lifetime_s, _IN_PROGRESS)
         if len(self._recent) > self._limits.remembered:
             self._recent.popitem(last=False)
-        exchange = Exchange(self, message, peer, key, size_bytes)
+        exchange = Exchange(self, message, peer, key, size_bytes, now)
         if message.type == CON:
             self._unanswered[exchange] = now + self._limits.ack_after_s
             if self._acknowledging is None:

@@ -6,7 +6,9 @@ Written out here because the server answers every datagram with it: see docs/adr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 CON, NON, ACK, RST = 0, 1, 2, 3
 
@@ -19,6 +21,7 @@ BLOCK2, BLOCK1, SIZE2, PROXY_URI, PROXY_SCHEME, SIZE1 = 23, 27, 28, 35, 39, 60
 ECHO, REQUEST_TAG = 252, 292
 
 MAX_TOKEN_BYTES = 8
+_NUMBER = itemgetter(0)
 
 
 class MessageError(ValueError):
@@ -69,6 +72,7 @@ class Message:
         message_id: 0 to 65535.
         token: 0 to 8 bytes.
         options: (number, value), in ascending order when decoded; any order will do for encoding.
+        head: what is known of its options from a request before, see ``coap_heads``.
     """
 
     code: int
@@ -77,6 +81,7 @@ class Message:
     token: bytes = b""
     options: list[tuple[int, bytes]] = field(default_factory=list)
     payload: bytes = b""
+    head: Any = field(default=None, repr=False, compare=False)
 
     def option(self, number: int) -> bytes | None:
         """The first value of an option, None when it is absent."""
@@ -137,16 +142,16 @@ def decode(datagram: bytes) -> Message:
     kind = (first >> 4) & 3
     message_id = datagram[2] << 8 | datagram[3]
     position = 4 + (first & 15)
+    options: list[tuple[int, bytes]] = []
     try:
         if first & 15 > MAX_TOKEN_BYTES or position > length:
             raise ValueError("the token is longer than 8 bytes or than the datagram")
         if not datagram[1] and length > 4:
             raise ValueError("an empty message has content")
-        message = Message(datagram[1], kind, message_id, datagram[4:position])
-        message.payload = _decode_options(datagram, position, length, message.options)
+        payload = _decode_options(datagram, position, length, options)
     except (ValueError, IndexError) as error:
         raise MessageError(str(error), message_id, kind == CON) from error
-    return message
+    return Message(datagram[1], kind, message_id, datagram[4:position], options, payload)
 
 
 def _decode_options(datagram: bytes, position: int, length: int, options: list[tuple[int, bytes]]) -> bytes:
@@ -155,21 +160,16 @@ def _decode_options(datagram: bytes, position: int, length: int, options: list[t
     while position < length:
         byte = datagram[position]
         position += 1
-        if byte == 0xFF:
-            if position == length:
-                raise ValueError("a payload marker without payload")
-            return datagram[position:]
         delta, size = byte >> 4, byte & 15
-        if delta < 13 and size < 13:  # nearly all options
-            number += delta
-            end = position + size
-            if end > length:
-                raise ValueError("an option is longer than the datagram")
-            options.append((number, datagram[position:end]))
-            position = end
-            continue
-        delta, position = _extended_field(datagram, position, delta)
-        size, position = _extended_field(datagram, position, size)
+        if delta > 12 or size > 12:  # few options
+            if byte == 0xFF:
+                if position == length:
+                    raise ValueError("a payload marker without payload")
+                return datagram[position:]
+            if delta > 12:
+                delta, position = _extended_field(datagram, position, delta)
+            if size > 12:
+                size, position = _extended_field(datagram, position, size)
         number += delta
         end = position + size
         if end > length or number > 65535:
@@ -180,9 +180,7 @@ def _decode_options(datagram: bytes, position: int, length: int, options: list[t
 
 
 def _extended_field(datagram: bytes, position: int, nibble: int) -> tuple[int, int]:
-    """An option's delta or length, and the position behind its extension (RFC 7252 clause 3.1)."""
-    if nibble < 13:
-        return nibble, position
+    """An option's delta or length of 13 and more, and the position behind its extension (RFC 7252 clause 3.1)."""
     if nibble == 13:
         return datagram[position] + 13, position + 1
     if nibble == 14:
@@ -198,27 +196,25 @@ def _extended(value: int) -> tuple[int, bytes]:
     return 14, (value - 269).to_bytes(2, "big")
 
 
+@lru_cache(maxsize=1024)  # the options of oneM2M have few numbers, and values of few lengths
+def _option_head(delta: int, size: int) -> bytes:
+    """What stands before the value of an option."""
+    delta_nibble, delta_rest = _extended(delta)
+    size_nibble, size_rest = _extended(size)
+    return bytes((delta_nibble << 4 | size_nibble,)) + delta_rest + size_rest
+
+
 def encode(message: Message) -> bytes:
     """The datagram of a message; options are put in order, those of one number keep theirs."""
     token = message.token
     message_id = message.message_id
     parts = [bytes((0x40 | message.type << 4 | len(token), message.code, message_id >> 8, message_id & 255)), token]
     previous = 0
-    for number, value in sorted(message.options, key=_number):
-        delta, size = number - previous, len(value)
-        previous = number
-        if delta < 13 and size < 13:
-            parts.append(bytes((delta << 4 | size,)))
-        else:
-            delta_nibble, delta_rest = _extended(delta)
-            size_nibble, size_rest = _extended(size)
-            parts.append(bytes((delta_nibble << 4 | size_nibble,)) + delta_rest + size_rest)
+    for number, value in sorted(message.options, key=_NUMBER):
+        parts.append(_option_head(number - previous, len(value)))
         parts.append(value)
+        previous = number
     if message.payload:
         parts.append(b"\xff")
         parts.append(message.payload)
     return b"".join(parts)
-
-
-def _number(option: tuple[int, bytes]) -> int:
-    return option[0]

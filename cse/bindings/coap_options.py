@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from cse.bindings.coap_codes import NEW_NUMBERS, OLD_NUMBERS, Numbering
@@ -183,18 +184,30 @@ _RESPONSE: dict[str, tuple[str, Kind]] = {
 }
 
 
-def _by_number(parameters: dict[str, tuple[str, Kind]], numbers: Numbering) -> dict[int, Parameter]:
+class Parameters(NamedTuple):
+    """The parameters of a kind of primitive in one numbering.
+
+    Attributes:
+        by_number: option number -> parameter.
+        values_of: the values of all of them in a primitive, in the same order.
+    """
+
+    by_number: dict[int, Parameter]
+    values_of: Callable[[Any], tuple[Any, ...]]
+
+
+def _numbered(parameters: dict[str, tuple[str, Kind]], numbers: Numbering) -> Parameters:
     table = {}
     for short, (field, kind) in parameters.items():
         number: int = getattr(numbers, short)
         if number:
             table[number] = Parameter(f"{number} (oneM2M-{short.upper()})", field, *kind)
-    return table
+    return Parameters(table, attrgetter(*(parameter.field for parameter in table.values())))
 
 
-#: name of the numbering -> option number -> parameter
-REQUEST_OPTIONS = {numbers.name: _by_number(_REQUEST, numbers) for numbers in (NEW_NUMBERS, OLD_NUMBERS)}
-RESPONSE_OPTIONS = {numbers.name: _by_number(_RESPONSE, numbers) for numbers in (NEW_NUMBERS, OLD_NUMBERS)}
+#: name of the numbering -> parameters
+REQUEST_OPTIONS = {numbers.name: _numbered(_REQUEST, numbers) for numbers in (NEW_NUMBERS, OLD_NUMBERS)}
+RESPONSE_OPTIONS = {numbers.name: _numbered(_RESPONSE, numbers) for numbers in (NEW_NUMBERS, OLD_NUMBERS)}
 #: what only a response carries; in a request it is understood, says nothing and is passed over
 ONLY_IN_RESPONSES = {
     numbers.name: frozenset(filter(None, (numbers.rsc, numbers.cnst, numbers.cnot, numbers.ati, numbers.asri)))
@@ -202,15 +215,13 @@ ONLY_IN_RESPONSES = {
 }
 
 
-def append_parameters(
-    options: list[tuple[int, bytes]], table: dict[int, Parameter], primitive: Request | Response
-) -> None:
+def append_parameters(options: list[tuple[int, bytes]], parameters: Parameters, primitive: Request | Response) -> None:
     """Add the options for all parameters a primitive has.
 
     Raises:
         BadRequest: a value that no option can hold.
     """
-    for number, (name, field, _, write) in table.items():
-        value = getattr(primitive, field)
+    for number, value in zip(parameters.by_number, parameters.values_of(primitive), strict=True):
         if value is not None and value != "":
+            name, _, _, write = parameters.by_number[number]
             options.append((number, write(name, value)))
