@@ -156,7 +156,7 @@ def decode_request(message: Message, style: ReplyStyle, *, lenient: bool = True,
         if number == URI_PATH:
             path.append(value)
         elif number in known:
-            name, field, read, _ = known[number]
+            _, name, field, read, _ = known[number]
             if number == previous:  # decoded options are in order
                 raise BadOption(f"the option {name} stands twice: send it once")
             previous = number

@@ -146,6 +146,7 @@ _TOKENS = Kind(_read_tokens, _write_tokens)
 class Parameter(NamedTuple):
     """A parameter that travels in an option: its name in diagnostics, its field in the primitive, its values."""
 
+    number: int
     name: str
     field: str
     read: Callable[[str, bytes], Any]
@@ -201,7 +202,7 @@ def _numbered(parameters: dict[str, tuple[str, Kind]], numbers: Numbering) -> Pa
     for short, (field, kind) in parameters.items():
         number: int = getattr(numbers, short)
         if number:
-            table[number] = Parameter(f"{number} (oneM2M-{short.upper()})", field, *kind)
+            table[number] = Parameter(number, f"{number} (oneM2M-{short.upper()})", field, *kind)
     return Parameters(table, attrgetter(*(parameter.field for parameter in table.values())))
 
 
@@ -221,7 +222,6 @@ def append_parameters(options: list[tuple[int, bytes]], parameters: Parameters, 
     Raises:
         BadRequest: a value that no option can hold.
     """
-    for number, value in zip(parameters.by_number, parameters.values_of(primitive), strict=True):
+    for parameter, value in zip(parameters.by_number.values(), parameters.values_of(primitive), strict=False):
         if value is not None and value != "":
-            name, _, _, write = parameters.by_number[number]
-            options.append((number, write(name, value)))
+            options.append((parameter.number, parameter.write(parameter.name, value)))
