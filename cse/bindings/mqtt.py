@@ -11,7 +11,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,11 +18,11 @@ from cse.bindings import mqtt_codec as codec
 from cse.bindings import primitive_codec as primitives
 from cse.bindings.mqtt_acks import Delivery, OrderedAcks
 from cse.bindings.mqtt_brokers import OtherBrokers
-from cse.bindings.mqtt_codec import Topic
 from cse.bindings.mqtt_connection import BrokerConnection, BrokerUnavailable, Guard, LinkState
 from cse.bindings.mqtt_duplicates import UNIQUE_ID_LENGTH, Answered, DuplicateFilter, Key
 from cse.bindings.mqtt_engine import Incoming
 from cse.bindings.mqtt_limits import MqttCounters, MqttFigures, MqttLimits
+from cse.bindings.mqtt_places import Place, Places
 from cse.bindings.mqtt_sender import MqttSender
 from cse.bindings.under_way import UnderWay
 from cse.onem2m.addressing import shorten
@@ -34,39 +33,16 @@ from cse.ports import Begin, Send, Serve
 
 _log = logging.getLogger(__name__)
 
-_KNOWN_TOPICS = 4096
-
 
 class MqttStartError(OSError):
     """The binding cannot start. The message says in one line what to mend."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A topic of a message, taken apart, with what follows from it for every request on it.
-
-    Attributes:
-        text: the topic.
-        topic: its levels.
-        serialisation: ``json`` or ``cbor``.
-        answer: the topic of the response, "" when it is no topic of requests.
-        ours: requests on it are for this entity.
-        originator: the originator as who the topic names writes it in a request; "" when that depends on more.
-    """
-
-    text: str
-    topic: Topic
-    serialisation: str
-    answer: str
-    ours: bool
-    originator: str
 
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
     """A request, and how and where it is answered."""
 
-    place: _Place
+    place: Place
     message: Incoming
     delivery: Delivery | None
     wrapped: bool = False
@@ -141,7 +117,7 @@ class MqttBinding:
         self._sender = MqttSender(
             self.broker, self._own, self._others, self._prefixes, lenient=lenient, note=self._note
         )
-        self._places: dict[bytes, _Place] = {}
+        self._places = Places(self._own, self._prefixes, is_cse=is_cse, lenient=lenient)
         self._waiting: deque[_Exchange] = deque()
         self._duplicates: DuplicateFilter[Delivery | None] = DuplicateFilter(
             self._limits.duplicates, self._limits.duplicates_bytes, self._limits.duplicates_s
@@ -244,7 +220,7 @@ class MqttBinding:
         """Give a message to who handles it: None while it waits, else why it was ignored, "" when it is done."""
         if message.retain:
             return "retained"
-        place = self._places.get(message.topic) or self._place(message.topic)
+        place = self._places.get(message.topic)
         if place is None:
             return "topic"
         if message.oversized or len(message.payload) > self._limits.readable_bytes:
@@ -263,30 +239,6 @@ class MqttBinding:
             self._holding = True
             self._link.hold(True)
         return None
-
-    def _place(self, text: bytes) -> _Place | None:
-        """A topic taken apart, and remembered while few are known: senders use few topics."""
-        try:
-            topic_text = text.decode()
-        except UnicodeDecodeError:
-            return None
-        for prefix in self._prefixes:
-            topic = codec.parse_topic(topic_text, prefix, lenient=self._lenient)
-            if topic is not None:
-                if len(self._places) >= _KNOWN_TOPICS:
-                    self._places.clear()
-                place = self._places[text] = self._survey(topic_text, topic, prefix)
-                return place
-        return None
-
-    def _survey(self, text: str, topic: Topic, prefix: str) -> _Place:
-        answer = topic.answer().text(prefix) if topic.kind in codec.ANSWERS else ""
-        ours = topic.receiver == self._own and (topic.kind != codec.REGISTRATION_REQUEST or self._is_cse)
-        originator = ""
-        if topic.kind == codec.REQUEST and topic.originator != self._own:
-            with suppress(BadRequest):
-                originator = codec.from_topic_level(topic.originator)
-        return _Place(text, topic, topic.serialisation, answer, ours, originator)
 
     def _pump(self) -> None:
         """Start the requests that may start, in the order they came."""
@@ -343,7 +295,7 @@ class MqttBinding:
         request.binding = "mqtt"
         return request
 
-    def _identify(self, request: Request, place: _Place) -> None:
+    def _identify(self, request: Request, place: Place) -> None:
         topic = place.topic
         as_the_topic_says = place.originator and request.originator == place.originator
         if not as_the_topic_says and not codec.identify(request, topic, self._own, self._sp_id):
@@ -353,7 +305,7 @@ class MqttBinding:
         if self._broker_authenticates:
             proven = codec.from_topic_level(topic.originator)
             request.credential = shorten(proven, self._sp_id, self.entity_id) if len(proven) > 1 else ""
-        if self._lenient and self._is_cse:
+        if self._lenient and self._is_cse and request.to.startswith("/"):
             to = codec.own_address(request.to, self._cse_name, self.entity_id)
             if to is not request.to:
                 self._note("slash before the CSEBase name")

@@ -100,7 +100,6 @@ class BrokerConnection:
         self._subacks: dict[int, asyncio.Future[list[int]]] = {}
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._drained = asyncio.Event()
-        self._flushing = False
         self._stopping = False
         self._keeper: asyncio.Task[None] | None = None
         self._engine = self._make_engine(clean_session, keepalive_s)
@@ -124,7 +123,6 @@ class BrokerConnection:
         engine.on_puback = self._published
         engine.on_incoming = self._on_message
         engine.next_mid = self._outbox.next_mid
-        engine.on_socket_register_write = lambda *_: self._flush_soon()
         return engine
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -158,7 +156,6 @@ class BrokerConnection:
                 except TimeoutError:
                     _log.warning("mqtt: %s has not acknowledged %d messages", self.broker.address, len(self._outbox))
             self._engine.disconnect()
-            self._flush()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -331,7 +328,7 @@ class BrokerConnection:
         except OutboxFull:
             raise BrokerUnavailable(f"{self.broker.address} has not taken {len(self._outbox)} messages yet") from None
         if stream is not None:
-            self._put(stream, packet)
+            stream.send(packet)
         return mid
 
     async def acknowledged(self, mid: int) -> None:
@@ -350,7 +347,7 @@ class BrokerConnection:
         """Acknowledge a message, if the connection it came on still stands."""
         stream = self._open
         if generation == self.generation and stream is not None:
-            self._put(stream, encode_puback(mid))
+            stream.send(encode_puback(mid))
 
     # --- what paho and the stream call --------------------------------------------------------------------------
 
@@ -367,7 +364,7 @@ class BrokerConnection:
         elif self._stream is not None:
             self._open = self._stream
             if self._outbox:
-                self._put(self._open, self._outbox.pending())
+                self._open.send(self._outbox.pending())
         self._connack.set_result(words)
 
     def _subscribed(self, _client: Any, _data: Any, mid: int, codes: Any, _properties: Any) -> None:
@@ -392,22 +389,3 @@ class BrokerConnection:
             self._open = None
             self._engine.loop_read()
             self._gone.set()
-
-    def _put(self, stream: Stream, packet: bytes) -> None:
-        stream.send(packet)
-        if not self._flushing:
-            self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        stream = self._stream
-        if stream is not None:
-            if self._engine.want_write():
-                self._engine.loop_write()
-            if stream.flush():
-                self._engine.wrote()

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 #: from this length on a request identifier is taken to be unique; shorter ones are constant in many clients
 UNIQUE_ID_LENGTH = 16
 Waiter = TypeVar("Waiter")
-Key = tuple[str, bytes]
+Key = bytes
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class DuplicateFilter(Generic[Waiter]):
     @staticmethod
     def key(topic: str, payload: bytes) -> Key:
         """What makes two deliveries one request: the topic and every byte of the primitive."""
-        return topic, blake2b(payload, digest_size=16).digest()
+        return blake2b(b"%b\0%b" % (topic.encode(), payload), digest_size=16).digest()  # a topic has no NUL
 
     def find(self, key: Key, mid: int, now_s: float, *, unique: bool, redelivered: bool) -> Answered[Waiter] | None:
         """The earlier delivery of a request, None when it must be executed.

@@ -129,7 +129,3 @@ class Engine(Client):
             code = _PROTOCOL_ERROR  # type: ignore[assignment]
         if code:
             self._loop_rc_handle(code)
-
-    def wrote(self) -> None:
-        """Something went out that paho does not know of: it puts the next keep-alive off."""
-        self._last_msg_out = time.monotonic()

@@ -9,12 +9,13 @@ from typing import cast
 
 
 class Stream(asyncio.Protocol):
-    """What paho takes for its socket: received bytes in a buffer, sent bytes gathered until ``flush``."""
+    """What paho takes for its socket: received bytes in a buffer, sent bytes gathered for a turn of the loop."""
 
     def __init__(
         self, received: Callable[[bytes], bytes], lost: Callable[[Stream], None], writable: Callable[[], None]
     ) -> None:
         self._received, self._lost, self._writable = received, lost, writable
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._in: bytes = b""
         self._quick: socket.socket | None = None
@@ -65,17 +66,16 @@ class Stream(asyncio.Protocol):
         raise BlockingIOError
 
     def send(self, data: bytes | bytearray) -> int:
-        """Gather bytes to be written."""
+        """Gather bytes to be written; returns how many."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
         self._out.append(data)
         return len(data)
 
-    def flush(self) -> bool:
-        """Write what was gathered, in one piece; returns whether there was something."""
-        if not self._out or self._transport is None:
-            return False
-        self._transport.write(b"".join(self._out))
-        self._out.clear()
-        return True
+    def _flush(self) -> None:
+        if self._out and self._transport is not None:
+            self._transport.write(b"".join(self._out))
+            self._out.clear()
 
     def hold(self, on: bool) -> None:
         """Stop or go on reading, so that the broker keeps what we cannot take."""
@@ -89,7 +89,7 @@ class Stream(asyncio.Protocol):
 
     def close(self) -> None:
         """Write what is left, then close."""
-        self.flush()
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 

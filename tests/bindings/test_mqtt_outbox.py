@@ -1,5 +1,8 @@
 """Messages with QoS 1 until the broker has acknowledged them: packets, numbers, what a new connection begins with."""
 
+import asyncio
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,7 @@ def read(data: bytes, *, packet_limit: int = 1 << 30) -> tuple[list[Incoming], l
     messages: list[Incoming] = []
     acknowledged: list[int] = []
     engine = Engine(CallbackAPIVersion.VERSION2, "reader", manual_ack=True)
-    engine._sock = Stream(lambda rest: rest, lambda _stream: None, lambda: None)  # type: ignore[assignment]
+    engine._sock = io.BytesIO()  # type: ignore[assignment]
     engine.packet_limit = packet_limit
     engine.on_incoming, engine.on_puback = messages.append, acknowledged.append
     return messages, acknowledged, engine.feed(data)
@@ -72,3 +75,20 @@ def test_a_packet_identifier_in_use_is_not_given_again() -> None:
     assert kept not in given_out
     assert given_out | {kept} == set(range(1, 65536))
     assert box.next_mid() != kept
+
+
+async def test_what_is_sent_in_one_turn_of_the_loop_is_one_write() -> None:
+    writes: asyncio.Queue[bytes] = asyncio.Queue()
+
+    class Transport(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            writes.put_nowait(bytes(data))
+
+    stream = Stream(lambda rest: rest, lambda _stream: None, lambda: None)
+    stream.connection_made(Transport())
+    for turn in (b"ab", b"cd"):
+        for byte in turn:
+            stream.send(bytes((byte,)))
+        assert writes.empty()
+        assert await writes.get() == turn
+    assert writes.empty()
