@@ -12,6 +12,7 @@ from cse.core.numbers import AE, CSE_BASE, REMOTE_CSE, SUBSCRIPTION
 from cse.core.resolution import Target, is_alive
 from cse.core.result_content import effective, for_created
 from cse.core.validation import check_create, root_and_attributes
+from cse.dated_names import dated_name
 from cse.onem2m.errors import (
     BadRequest,
     Conflict,
@@ -52,8 +53,8 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     attributes = dict(sent)
     if "at" in attributes or "aa" in attributes:
         announcements.check(table, attributes, {})
-    name = "" if "rn" in attributes else replays.name_of(request, resource_type)
-    earlier = ctx.cse.replays.earlier(ctx.store, ctx.env, parent, name) if name else None
+    digest = "" if "rn" in attributes else replays.digest_of(request, resource_type)
+    earlier = replays.earlier(ctx.store, ctx.env, parent, digest) if digest else None
     if earlier is not None:
         return Response(Status.CREATED, content=for_created(ctx, earlier, rcn, sent))
     parent = _check_common(ctx, parent, resource_type, attributes)
@@ -64,13 +65,11 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         yield from resource_type.hooks.verify_create(ctx, parent, attributes)
         # Others were asked meanwhile: look again at what was read before (architecture law 2).
         parent = _check_name(ctx, _still_there(ctx, parent), resource_type, attributes)
-    if name:
-        attributes["rn"] = name
+    if digest:
+        attributes["rn"] = dated_name(ctx.env.now, digest)
     with ctx.transaction():
         resource = store_new(ctx, parent, resource_type, root, attributes, creator)
         notifications.monitor(ctx, parent, Operation.CREATE)
-    if name:
-        ctx.cse.replays.remember(resource, name, ctx.env.now)
     if resource_type.hooks.established is not None:
         yield from _establish(ctx, resource)
     if ctx.unsettled:

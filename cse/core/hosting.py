@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from cse.core.numbers import CSE_BASE
-from cse.core.replays import Replays
 from cse.core.temporary_rules import TemporaryRules
 from cse.core.timer_queue import TimerQueue
 from cse.onem2m.errors import InternalServerError
@@ -32,7 +31,6 @@ class HostingCse:
         "blocked",
         "in_transit",
         "registry",
-        "replays",
         "retry_pauses",
         "settings",
         "store",
@@ -56,7 +54,6 @@ class HostingCse:
         #: resource-IDs whose changes the shell wants to hear of, besides what is subscribed to
         self.watched: set[str] = set()
         #: creations that may be asked for once more
-        self.replays = Replays()
         #: requests passed on and not answered yet: originator, request identifier, address
         self.in_transit: set[tuple[str, str, str]] = set()
         #: resources whose announced variants are being brought up to date just now

@@ -8,8 +8,10 @@ from typing import Any
 
 import orjson
 
+from cse.dated_names import BEYOND, first_name
 from cse.ports import Resource
 from cse.storage import statements as sql
+from cse.storage.dated import DatedNames
 from cse.storage.group import Group, InstanceRow, instance_of, instance_row
 from cse.storage.indexes import Node, texts_of
 from cse.storage.instance_ids import SEQUENCE_BITS, instance_key
@@ -20,6 +22,9 @@ _Item = tuple[int, "Resource | InstanceRow"]
 
 #: of an instance whose internal attributes the group does not change (None is: it has none any more)
 _UNCHANGED: Any = object()
+
+#: how many names of the last minutes are read when a store is opened
+_DATED = 100_000
 
 #: what a cached resource takes up besides its content, in bytes
 _OVERHEAD_BYTES = 1500
@@ -32,9 +37,10 @@ class Instances:
         connection: for reading.
         group: where writes go; the owner sets a new one when it is sealed.
         cache: bounds newest instances and queues.
+        now: seconds since the epoch, UTC.
     """
 
-    def __init__(self, connection: Reader, group: Group, cache: Cache) -> None:
+    def __init__(self, connection: Reader, group: Group, cache: Cache, now: float) -> None:
         self._connection = connection
         self._cache = cache
         self.group = group
@@ -45,6 +51,7 @@ class Instances:
         self._names: dict[tuple[int, str], int] = {}
         self._labels: dict[str, dict[int, int]] = {}
         self._expiring: dict[int, str] = {}
+        self._dated = self._dated_names(now)
 
     # --- reads
 
@@ -79,7 +86,7 @@ class Instances:
             found = self.find(key)
             if found is not None:
                 return found
-        if series.bottom > series.stored:
+        if series.bottom > series.stored or not self._dated.may_exist(rn):
             return None
         limits = (series.bottom, min(series.top, series.stored))
         for row in self._connection.execute(sql.BY_NAME, (rn, *limits)).fetchall():
@@ -253,6 +260,12 @@ class Instances:
         node = self.parents.get(key >> SEQUENCE_BITS)
         return node is not None and node.series.lives(key)
 
+    def _dated_names(self, now: float) -> DatedNames:
+        after = first_name(now, periods_ago=1)
+        rows = self._connection.execute(sql.NAMES_AFTER, (after, BEYOND, _DATED)).fetchall()
+        names = [row[0] for row in rows]
+        return DatedNames(names[-1] if len(names) == _DATED else after, names)
+
     def names_like_ids(self, series: Series) -> set[str]:
         """The names below a parent that look like our resource-IDs but were chosen by clients."""
         if series.named is None:
@@ -271,6 +284,7 @@ class Instances:
         if row[1] is not None:
             before = self._names.get((series.number, instance.rn))
             self._names[series.number, instance.rn] = key
+            self._dated.add(instance.rn)
             if series.named is not None and instance_key(instance.rn) is not None:
                 series.named.add(instance.rn)
         for label in texts_of(instance):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -65,7 +66,7 @@ class LoggedStore(Tree):
         Raises:
             StoreOpenError: what is there makes no sense.
         """
-        self._instances = Instances(read, Group(1), cache)
+        self._instances = Instances(read, Group(1), cache, time.time())
         try:
             return self._load_all(read)
         except (KeyError, ValueError, TypeError, orjson.JSONDecodeError) as error:

@@ -15,6 +15,9 @@ REFUSED = [
     (b'{"a"\n:1,"a"\t:2}', "'a' stands twice"),
     (b'{"a":1,"b":":","a":2}', "'a' stands twice"),
     (b'[{"a":1,"a":1}]', "'a' stands twice"),
+    (b'{"m2m:cin":{"con":1,"con":2}}', "'con' stands twice"),
+    (b'{"m2m:cin" :{"con":1,"con" :2}}', "'con' stands twice"),
+    (b'{"m2m:cin":1,"m2m:cin":1}', "'m2m:cin' stands twice"),
     (b'{"a":"x\\u0000y"}', "NUL character"),
     (b'{"x\\u0000y":1}', "NUL character"),
     (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper"),
@@ -27,6 +30,7 @@ REFUSED = [
 TAKEN = [
     {"a": {"b": "1:2", "c": '"x":1', "d": "\\u0000"}},
     {"a:b": [{"a:b": 1}, {"a:b": 2}]},
+    {"m2m:cin": {"con": '"con":1', "lbl": ["m2m:"]}},
     {str(number): number for number in range(MAX_MEMBERS)},
     [0] * MAX_ITEMS,
     {"deep": orjson.loads(b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1))},
