@@ -14,7 +14,7 @@ from cse.storage import statements as sql
 from cse.storage.dated import DatedNames
 from cse.storage.group import Group, InstanceRow, instance_of, instance_row
 from cse.storage.indexes import Node, texts_of
-from cse.storage.instance_ids import SEQUENCE_BITS, instance_key
+from cse.storage.instance_ids import SEQUENCE_BITS, first_key, instance_key, last_key
 from cse.storage.reader import Reader
 from cse.storage.series import Cache, Pending, Series
 
@@ -270,7 +270,8 @@ class Instances:
         """The names below a parent that look like our resource-IDs but were chosen by clients."""
         if series.named is None:
             prefix = f"i{series.number:x}"
-            limits = (f"{prefix}-", f"{prefix}.", series.bottom, series.top)
+            # all that the table has, also what is removed by now: that may be undone
+            limits = (f"{prefix}-", f"{prefix}.", first_key(series.number), last_key(series.number))
             series.named = {row[0] for row in self._connection.execute(sql.NAMES_LIKE_IDS, limits).fetchall()}
         return series.named
 

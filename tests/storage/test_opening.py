@@ -147,6 +147,32 @@ async def test_everything_is_found_again(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_name_like_an_id_is_known_though_its_removal_was_undone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "cse.db", ballast_bytes=0)
+    root(store)
+    store.begin()
+    add(store, "cb", "cnt", "c")
+    store.commit()
+    number, _, following = (await put(store, "c", rn="chosen")).ri.partition("-")
+    taken = f"{number}-{int(following) + 3:x}"
+    await put(store, "c", rn=taken)
+    await store.close()
+    store = SqliteStore(tmp_path / "cse.db", ballast_bytes=0)
+    found = store.child("c", taken)
+    oldest = store.oldest("c")
+    assert found is not None
+    assert oldest is not None
+    store.begin()
+    store.remove(oldest.ri)
+    store.remove(found.ri)
+    instance(store, "c")  # here the names are read
+    store.rollback()
+    ids = [(await put(store, "c")).ri for _ in range(4)]
+    assert taken not in ids
+    assert store.child("c", taken) is not None
+    await store.close()
+
+
 async def test_a_start_with_many_resources_is_quick(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "cse.db")
     root(store)
