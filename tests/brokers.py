@@ -5,8 +5,10 @@ Mosquitto from Debian is the yardstick: every test of `broker_url` runs on it an
 
 import asyncio
 import contextlib
+import itertools
 import os
 import queue
+import random
 import re
 import shutil
 import socket
@@ -78,12 +80,28 @@ def require_tool(name: str) -> str:
     pytest.skip(reason)
 
 
+def _ports_to_try() -> Iterator[int]:
+    """Ports of this process's own, in random order and over again.
+
+    They are below those that the kernel gives to outgoing connections and to sockets that ask for any, and below those
+    of tests/docs; each worker of pytest-xdist has every sixteenth: what is free now still is when it is listened on.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(range(10000 + worker % 16, 18000, 16))
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+_PORTS = _ports_to_try()
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Return a port of 127.0.0.1 that nobody listens on; pass SOCK_DGRAM for UDP (CoAP)."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in itertools.islice(_PORTS, 500):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind) as probe:
+            probe.bind((LOOPBACK, port))
+            return port
+    raise OSError("none of this worker's ports is free")
 
 
 def wait_for_listener(

@@ -18,7 +18,8 @@ from cse.console.moves import moves_of
 from cse.console.peers import Peers
 from cse.console.stack import narrowed
 from cse.credentials import CredentialFile, new_credential
-from tests.mec.adapter_fixtures import free_port, running_cse, until
+from tests.brokers import free_port
+from tests.mec.adapter_fixtures import running_cse, until
 
 
 class Neighbour:

@@ -21,8 +21,9 @@ from cse.config import CseConfig
 from cse.credentials import CredentialFile, new_credential
 from cse.storage.sqlite import SqliteStore
 from mec_adapter.handover import Handover, edge_of, journal_of
+from tests.brokers import free_port
 from tests.console.conftest import OpenView, RunningCse, check_accessible, check_fits, picture, running_cse
-from tests.mec.adapter_fixtures import ADMIN, ChaosProxy, cse_settings, free_port, running_adapter, until
+from tests.mec.adapter_fixtures import ADMIN, ChaosProxy, cse_settings, running_adapter, until
 from tests.mec.adapter_fixtures import running_cse as running_cse_here
 from tests.mec.conftest import running as running_mep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tests.postgres import PostgresServer
 
 CODECS = ["http", "mqtt", "coap"]
 ENGINES = ["memory", "sqlite"]
+#: a disk in memory, where there is one, for thousands of small databases; what a sync is worth is shown elsewhere
+_IN_MEMORY = Path("/dev/shm")
 #: modules that run on PostgreSQL too: above the store the engines differ in nothing, and a database takes its time
 ON_POSTGRESQL = {"test_containers"}
 
@@ -35,18 +38,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def store(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An empty store of each engine."""
-    if request.param == "postgresql":
+    if request.param == "memory":
+        yield from _closed_at_the_end(MemoryStore())
+    elif request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         url = server.store()
-        database = PostgresStore(url)
-        yield database
-        asyncio.run(database.close())
-        server.drop(url)
-        return
-    # Thousands of tests have a store each: 32 MiB of ballast for every one would fill the disk it is to keep free.
-    engine: Engine = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "cse.db", ballast_bytes=0)
+        yield from _closed_at_the_end(PostgresStore(url))
+        server.take_back(url)
+    else:
+        writable = _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK)
+        with tempfile.TemporaryDirectory(prefix="onemec-core-", dir=_IN_MEMORY if writable else None) as folder:
+            # 32 MiB of ballast for every one would fill the disk it is to keep free
+            yield from _closed_at_the_end(SqliteStore(Path(folder) / "cse.db", ballast_bytes=0))
+
+
+def _closed_at_the_end(engine: Engine) -> Iterator[Engine]:
     yield engine
     asyncio.run(engine.close())
 

@@ -28,13 +28,6 @@ from mec_adapter.config import AdapterConfig, SyncConfig
 ADMIN = "CAdmin"
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 async def until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> None:
     """Return when a condition holds; it may be an async function.
 

@@ -19,13 +19,13 @@ from mec_adapter.mapping import transport_id_of
 from mec_adapter.platform.config import HeartbeatPolicy
 from mec_adapter.platform.events import APP_SUBSCRIPTION, SERVICE_SUBSCRIPTION
 from mec_adapter.profile import cse_app_id
+from tests.brokers import free_port
 from tests.mec.adapter_fixtures import (
     ADMIN,
     ChaosProxy,
     Process,
     adapter_config,
     cse_settings,
-    free_port,
     running_adapter,
     running_cse,
     status_of,

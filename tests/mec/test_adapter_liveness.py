@@ -16,7 +16,8 @@ from aiohttp import web
 from cse.app import Cse
 from cse.client import Client
 from mec_adapter.lifecycle import Phase
-from tests.mec.adapter_fixtures import ADMIN, Process, admin_of, free_port, running_adapter, running_cse, until
+from tests.brokers import free_port
+from tests.mec.adapter_fixtures import ADMIN, Process, admin_of, running_adapter, running_cse, until
 from tests.mec.conftest import Mep
 
 NAME = "onem2m-ae-org.example.gw"

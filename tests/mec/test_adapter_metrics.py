@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from cse.client import Client
 from mec_adapter.app import Adapter
 from mec_adapter.metrics import Mp1Meter
-from tests.mec.adapter_fixtures import ChaosProxy, free_port, running_adapter, running_cse, until
+from tests.brokers import free_port
+from tests.mec.adapter_fixtures import ChaosProxy, running_adapter, running_cse, until
 from tests.mec.conftest import Mep
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

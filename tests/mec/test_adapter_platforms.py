@@ -18,7 +18,8 @@ from cse.client import Client
 from mec_adapter.mapping import onem2m_of
 from mec_adapter.mp1.tokens import Credentials
 from mec_adapter.platform.config import HeartbeatPolicy
-from tests.mec.adapter_fixtures import free_port, running_adapter, running_cse, until
+from tests.brokers import free_port
+from tests.mec.adapter_fixtures import running_adapter, running_cse, until
 from tests.mec.conftest import Mep, running
 from tests.onemec import processes
 from tests.trust.mec_faults import FaultProxy, Message

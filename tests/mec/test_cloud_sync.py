@@ -20,13 +20,13 @@ from cse.onem2m.status import Status
 from mec_adapter.outbox import Item, Outbox, OutboxError
 from mec_adapter.sync_source import SUBSCRIPTION_NAME, EdgeSource
 from mec_adapter.sync_target import item_of
+from tests.brokers import free_port
 from tests.mec.adapter_fixtures import (
     ADMIN,
     ChaosProxy,
     Process,
     contents,
     cse_settings,
-    free_port,
     running_adapter,
     running_cse,
     until,

@@ -17,7 +17,7 @@ from mec_adapter.mp1.client import Mp1Client
 from mec_adapter.mp1.errors import Mp1Problem, Mp1Unreachable, problem
 from mec_adapter.mp1.tokens import Credentials
 from mec_adapter.mp1.types import as_list, unwrapped
-from tests.mec.adapter_fixtures import free_port
+from tests.brokers import free_port
 from tests.mec.conftest import Mep, service_info
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

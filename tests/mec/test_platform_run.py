@@ -10,12 +10,7 @@ import aiohttp
 import pytest
 
 from mec_adapter.platform.run import PlatformConfig, PlatformStartError, serve
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.brokers import free_port
 
 
 async def test_serve_says_where_it_listens_and_ends_cleanly_when_cancelled() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 
 from cse.client import Client
-from tests.mec.adapter_fixtures import free_port, running_adapter, running_cse, until
+from tests.brokers import free_port
+from tests.mec.adapter_fixtures import running_adapter, running_cse, until
 from tests.mec.conftest import Mep
 
 

@@ -28,7 +28,8 @@ import aiohttp
 from cse.client import Client, RequestFailed, Unreachable
 from mec_adapter.handover_plan import percentile
 from mec_adapter.handover_tree import create_as
-from tests.mec.adapter_fixtures import ADMIN, Process, cse_settings, free_port
+from tests.brokers import free_port
+from tests.mec.adapter_fixtures import ADMIN, Process, cse_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 #: answers of the platform while a status fault lasts
