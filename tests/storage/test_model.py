@@ -22,7 +22,8 @@ from cse.storage.memory import MemoryStore
 from cse.storage.sqlite import SqliteStore
 from tests.storage.builders import Disk, resource, state, until
 
-NAMES = ["a", "b", "c", "i1-1", "i1-2", "i1-3", "i2-2"]
+#: also some like resource-IDs, and one like a name that is dated in the far future
+NAMES = ["a", "b", "c", "i1-1", "i1-2", "i1-3", "i2-2", "once-f00000"]
 LABELS = st.lists(st.sampled_from(["x", "y"]), max_size=3)
 ETS = st.sampled_from([None, None, "20300101T000000", "20300102T000000", "20300103T000000"])
 ANY = st.integers(0, 1 << 30)
