@@ -4,6 +4,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup up test test-tools check check-lock format bench docs fuzz lock clean
 
+# Tests start Python a thousand times: without bytecode each start takes three times as long (docs/adr/0030).
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
 
@@ -21,8 +24,8 @@ $(STAMP): pyproject.toml uv.lock requirements.lock .ci/setup
 up: setup ## start the whole stack with its live view; CHECK=30s runs without a terminal and verifies
 	@$(BIN)/onemec up $(if $(CHECK),--check $(CHECK)) $(ARGS)
 
-test: setup test-tools ## install what the tests need, then run all of them
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup test-tools ## install what the tests need, then run all of them (ARGS="-n 0": one by one)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-tools:
 	@.ci/tools mosquitto mosquitto_rr coap-client coap-client-openssl openssl curl jq sqlite3 chromium postgres fusermount3

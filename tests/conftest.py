@@ -1,5 +1,6 @@
 """Fixtures for every test: real brokers, a real PostgreSQL, free ports, and the rule for tools that are not there."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     fuzzing = parser.getgroup("fuzzing of the MEC platform")
     fuzzing.addoption("--fuzz-examples", type=int, default=5, help="requests per operation and kind; default: 5")
     fuzzing.addoption("--fuzz-seed", type=int, default=1, help="another number sends other requests; default: 1")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``make test``: several for each processor, for most of what processes do is start and wait."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture(scope="session")

@@ -228,12 +228,30 @@ def test_make_lists_its_targets() -> None:
     assert {"setup", "up", "test", "check", "bench", "lock", "clean", "help"} <= targets
 
 
-def test_make_up_hands_over_the_check_and_the_options() -> None:
-    command = ["make", "-n", "--assume-old=.venv/.setup-stamp", "up", "CHECK=30s", "ARGS=--seed 7"]
+def made(*arguments: str, **environment: str) -> list[str]:
+    """What make prints, in lines."""
     # `make test` started us: its own flags and options would reach this make through the environment.
-    environment = {name: value for name, value in os.environ.items() if name not in MAKE_VARIABLES}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == ".venv/bin/onemec up --check 30s --seed 7"
+    inherited = {name: value for name, value in os.environ.items() if name not in MAKE_VARIABLES}
+    command = ["make", "--assume-old=.venv/.setup-stamp", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_make_up_hands_over_the_check_and_the_options() -> None:
+    assert made("-n", "up", "CHECK=30s", "ARGS=--seed 7")[-1] == ".venv/bin/onemec up --check 30s --seed 7"
+
+
+def test_make_test_is_one_run_of_pytest_with_the_options_last() -> None:
+    runs = [line for line in made("-n", "test", "ARGS=-k mqtt") if "pytest" in line]
+    assert len(runs) == 1
+    assert runs[0].startswith(".venv/bin/python -m pytest ")
+    assert runs[0].endswith(" -k mqtt")
+
+
+def test_make_lets_python_keep_its_bytecode() -> None:
+    printed = made("--eval=show: ; @env", "show", PYTHONDONTWRITEBYTECODE="1", ANOTHER="1")
+    assert "ANOTHER=1" in printed
+    assert not [line for line in printed if line.startswith("PYTHONDONTWRITEBYTECODE")]
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:
