@@ -40,7 +40,8 @@ class Cancellable(Protocol):
 
 
 #: the same as ``Serve`` without a task: calls ``Done`` once, maybe at once. Gives what must ask others first, which may
-#: be cancelled instead. Raises what refuses the request before it is looked at (CseError)
+#: be cancelled instead; None when the request has taken effect, and waits for the disk at most. Raises what refuses the
+#: request before it is looked at (CseError)
 Begin = Callable[[Request, Done], Cancellable | None]
 
 

@@ -267,7 +267,7 @@ class OneM2MApp:
         return True
 
     def answer(self, message: HttpMessage, reply: Reply) -> Cancellable | None:
-        """Answer a oneM2M request; see ``cse.bindings.http_protocol.Application``."""
+        """Answer a oneM2M request; see ``cse.bindings.http_message.Application``."""
         headers = message.headers
         if self._cross_origin is not None:
             preflight = self._cross_origin.preflight(message.method, headers)

@@ -1,13 +1,20 @@
-"""What an ASGI application beside oneM2M needs of a connection: a scope, and flow control (ASGI 3)."""
+"""What an ASGI application beside oneM2M needs of a connection: a scope, flow control, a request cycle (ASGI 3)."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import urllib.parse
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from cse.bindings.http_connections import CREDENTIAL
 from cse.bindings.http_message import HttpMessage
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+_log = logging.getLogger(__name__)
 
 
 class FlowControl:
@@ -80,3 +87,42 @@ def scope_of(message: HttpMessage, transport: asyncio.Transport) -> dict[str, An
     if message.credential:
         scope[CREDENTIAL] = message.credential
     return scope
+
+
+def cycle_of(
+    message: HttpMessage,
+    transport: asyncio.Transport,
+    flow: FlowControl,
+    *,
+    keep_alive: bool,
+    on_response: Callable[[], None],
+) -> RequestResponseCycle:
+    """What runs an ASGI application for a request.
+
+    Args:
+        message: the request.
+        transport: it came over.
+        flow: of that transport.
+        keep_alive: whether another request may follow.
+        on_response: called when it is answered.
+    """
+    # Loaded when somebody asks for a page: a CSE that is asked for oneM2M only does without uvicorn's 3 MB.
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    cycle = RequestResponseCycle(
+        scope=cast(Any, scope_of(message, transport)),
+        transport=transport,
+        flow=cast(Any, flow),
+        logger=_log,
+        access_logger=_log,
+        access_log=False,
+        default_headers=[],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=on_response,
+    )
+    cycle.body += message.body
+    cycle.more_body = False
+    cycle.message_event.set()
+    return cycle

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cse.bindings.http_message import Header
 from cse.bindings.websocket_connection import Upgrade
 from cse.onem2m.addressing import is_loopback
 
@@ -50,6 +51,19 @@ class HttpLimits:
     idle_timeout_s: float = 30.0
     connections: int = 2000
     connections_per_address: int = 64
+
+    def is_head_too_large(self, target: bytes, headers: Sequence[Header]) -> bool:
+        """Whether a request target and header fields, or one of these, are larger than this."""
+        sizes = [len(name) + len(value) + 4 for name, value in headers]
+        return max(sizes, default=0) > self.line_bytes or sum(sizes) + len(target) > self.head_bytes
+
+    @property
+    def head_words(self) -> str:
+        """What to tell who sends a larger head."""
+        return (
+            f"the head of the request is beyond {self.header_count} header fields or {self.head_bytes} bytes, "
+            f"or one field beyond {self.line_bytes} bytes"
+        )
 
 
 class Guarded(Protocol):

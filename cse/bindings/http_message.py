@@ -1,14 +1,16 @@
-"""An HTTP request that has come whole, and the bytes of an answer (RFC 9110, 9112)."""
+"""An HTTP request that has come whole, what answers it, and the bytes of an answer (RFC 9110, 9112)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cse.ports import Cancellable
 
 if TYPE_CHECKING:
     from cse.bindings.http_heads import Head
@@ -48,6 +50,33 @@ class HttpMessage:
     keep_alive: bool = True
     version: str = "1.1"
     head: Head | None = None
+
+
+class Application(Protocol):
+    """What answers the requests of a connection."""
+
+    def is_direct(self, message: HttpMessage) -> bool:
+        """Whether ``answer`` answers this; otherwise it is called as an ASGI application."""
+        ...
+
+    def answer(self, message: HttpMessage, reply: Reply) -> Cancellable | None:
+        """Answer a request by calling ``reply`` once, maybe at once.
+
+        Returns:
+            Work that has to end before the request takes effect, and may be cancelled instead of answering. None when
+            it has taken effect: what begins later comes after it.
+        """
+        ...
+
+    def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        /,
+    ) -> Awaitable[None]:
+        """Answer a request (ASGI 3)."""
+        ...
 
 
 @lru_cache(maxsize=2)

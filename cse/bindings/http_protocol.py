@@ -1,8 +1,9 @@
 """One HTTP/1.1 connection of the server: an asyncio protocol on httptools' parser (RFC 9112, TS-0009).
 
 A oneM2M request goes from the parser to the application and back to the socket as a chain of calls, without a task and
-without the ASGI messages in between (docs/adr/0021 has the figures). Everything else on the port, pages and streams, is
-ASGI, done by uvicorn's request cycle.
+without the ASGI messages in between (docs/adr/0021 has the figures). What a client sends behind it without waiting is
+begun meanwhile (``cse.bindings.http_pipeline``). Everything else on the port, pages and streams, is ASGI, done by
+uvicorn's request cycle: when all before it is answered, and before all that follows.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
-from cse.bindings.http_asgi import FlowControl, scope_of
+from cse.bindings.http_asgi import FlowControl, cycle_of
 from cse.bindings.http_codec import encode_error, readable_request_id
 from cse.bindings.http_connections import ConnectionGuard
 from cse.bindings.http_heads import Heads
-from cse.bindings.http_message import Header, HttpMessage, Reply, response_bytes
-from cse.bindings.websocket_connection import Upgrade
+from cse.bindings.http_message import Application, Header, HttpMessage, response_bytes
+from cse.bindings.http_pipeline import Pipeline
+from cse.bindings.websocket_connection import Upgrade, asks_for_websocket
 from cse.onem2m.errors import BadRequest, RequestTimeout
 from cse.ports import Cancellable
 
@@ -30,30 +32,9 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _LINGER_S = 2.0
-_IDLE, _HEAD, _BODY, _UPGRADED = range(4)
+#: UPGRADING: a request for a WebSocket waits until all before it are answered
+_IDLE, _HEAD, _BODY, _UPGRADING, _UPGRADED = range(5)
 _log = logging.getLogger(__name__)
-
-
-class Application(Protocol):
-    """What answers the requests of a connection."""
-
-    def is_direct(self, message: HttpMessage) -> bool:
-        """Whether ``answer`` answers this; otherwise it is called as an ASGI application."""
-        ...
-
-    def answer(self, message: HttpMessage, reply: Reply) -> Cancellable | None:
-        """Answer a request by calling ``reply`` once, maybe at once; gives work that may be cancelled instead."""
-        ...
-
-    def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-        /,
-    ) -> Awaitable[None]:
-        """Answer a request (ASGI 3)."""
-        ...
 
 
 class _Refused(Exception):
@@ -102,6 +83,8 @@ class HttpConnection(asyncio.Protocol):
         # --- what goes
         self._answered: HttpMessage | None = None
         self._work: Cancellable | None = None
+        #: begun behind the one that is answered
+        self._early = Pipeline(self._reply)
         self._cycle: RequestResponseCycle | None = None
         self._closing = False
 
@@ -144,6 +127,7 @@ class HttpConnection(asyncio.Protocol):
         self._guard.release(self, self._address)
         self._connections.discard(self)
         self._waiting.clear()
+        self._early.clear()
         self._closing = True
         cycle = self._cycle
         if cycle is not None:
@@ -152,7 +136,7 @@ class HttpConnection(asyncio.Protocol):
         self._flow.resume_writing()
 
     def eof_received(self) -> bool:
-        """The peer sends no more: what it asked for is still answered."""
+        """The peer sends no more: what was begun for it is still answered."""
         if self._answered is None or self._cycle or self.transport.get_extra_info("ssl_object") is not None:
             return False
         self._closing = True
@@ -178,13 +162,13 @@ class HttpConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             if self._asks_for_websocket():
-                self._upgrade()
+                self._upgrade_in_turn()
             return
         except httptools.HttpParserError:
             self.refuse(400, "this is no well-formed HTTP/1.1 request")
             return
         if self._phase == _HEAD and self._head_bytes > self._limits.head_bytes:
-            self.refuse(431, self._head_limits())
+            self.refuse(431, self._limits.head_words)
         if begins and self._parsed is not None:
             self._heads.learn(data, self._parsed)
         self._parsed = None
@@ -199,22 +183,25 @@ class HttpConnection(asyncio.Protocol):
         self._go_on()
 
     def shut_down(self) -> None:
-        """Close as soon as nothing is being answered."""
+        """Close as soon as what is begun is answered."""
         if self._answered is None:
             self.transport.close()
-        else:
-            self._end_with_this()
+            return
+        self._closing = True
+        self._waiting.clear()
+        if self._cycle is not None:
+            self._cycle.keep_alive = False
 
     def cut_short(self) -> None:
         """The server waits no longer: what is being answered is answered with an error."""
-        work, message = self._work, self._answered
-        if work is not None:
-            work.cancel()
-        if message is not None and self._cycle is None and not self.transport.is_closing():
-            timeout = RequestTimeout(
-                "the CSE is stopping: send the request again", readable_request_id(message.headers)
-            )
-            self._reply(*encode_error(timeout, message.headers))
+        while (message := self._answered) is not None:
+            if self._work is not None:
+                self._work.cancel()
+            if self._cycle is not None or self.transport.is_closing():
+                return
+            rqi = readable_request_id(message.headers)
+            stopping = RequestTimeout("the CSE is stopping: send the request again", rqi)
+            self._reply(*encode_error(stopping, message.headers))
 
     def refuse(self, status: int, debug: str, *, retry_after_s: int = 0) -> None:
         """Answer an error in place of the application, and close.
@@ -227,9 +214,9 @@ class HttpConnection(asyncio.Protocol):
         if self._refusing or self.transport.is_closing():
             return
         self._refusing = True
-        if self._answered is not None:
+        if self._answered is not None or self._waiting:
             # The answer to an earlier request is still to come; anything else would be taken for it.
-            self._end_with_this()
+            self.shut_down()
             return
         headers = self._headers if self._phase in (_HEAD, _BODY) else []
         _, fields, body = encode_error(BadRequest(debug, readable_request_id(headers)), headers)
@@ -244,13 +231,6 @@ class HttpConnection(asyncio.Protocol):
             self.transport.write_eof()
         self._flow.resume_reading()
         self._loop.call_later(_LINGER_S, self.transport.close)
-
-    def _end_with_this(self) -> None:
-        """Let what is being answered be the last."""
-        self._closing = True
-        self._waiting.clear()
-        if self._cycle is not None:
-            self._cycle.keep_alive = False
 
     # --- parser callbacks -----------------------------------------------------------------------------------
 
@@ -278,8 +258,8 @@ class HttpConnection(asyncio.Protocol):
             self._refuse_now(414, f"the request target is longer than {limits.line_bytes} bytes")
         # Only a head that came in more bytes than a line may have can be beyond a limit in bytes.
         long = self._head_bytes + self._chunk_bytes > limits.line_bytes
-        if len(headers) > limits.header_count or (long and self._head_too_large()):
-            self._refuse_now(431, self._head_limits())
+        if len(headers) > limits.header_count or (long and limits.is_head_too_large(self._url, headers)):
+            self._refuse_now(431, limits.head_words)
         self._phase = _BODY
         self._since_s = self._guard.now_s
         self._body_bytes = 0
@@ -326,11 +306,13 @@ class HttpConnection(asyncio.Protocol):
             version,
         )
         self._parsed = message
-        if self._answered is not None or self._waiting or self._flow.write_paused:
+        if self.transport.is_closing():
+            return  # the answer before it was the last
+        if self._answered is None and not (self._waiting or self._flow.write_paused):
+            self._answer(message)
+        elif self._waiting or not self._begins_early(message):
             self._waiting.append(message)
             self._flow.pause_reading()
-        else:
-            self._answer(message)
 
     def _parsed_target(self) -> tuple[bytes, bytes]:
         try:
@@ -338,18 +320,6 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserInvalidURLError:
             self._refuse_now(400, "the request target is no path and no URL: send e.g. GET /<CSE name> HTTP/1.1")
         return target.path or b"/", target.query or b""
-
-    def _head_too_large(self) -> bool:
-        limits = self._limits
-        sizes = [len(name) + len(value) + 4 for name, value in self._headers]
-        return max(sizes, default=0) > limits.line_bytes or sum(sizes) + len(self._url) > limits.head_bytes
-
-    def _head_limits(self) -> str:
-        limits = self._limits
-        return (
-            f"the head of the request is beyond {limits.header_count} header fields or {limits.head_bytes} bytes, "
-            f"or one field beyond {limits.line_bytes} bytes"
-        )
 
     def _refuse_body(self) -> None:
         self._refuse_now(413, f"the body is larger than {self._limits.body_bytes} bytes: send less")
@@ -371,60 +341,66 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._converse(message)
 
+    def _begins_early(self, message: HttpMessage) -> bool:
+        """Begin a request while those before it wait for the disk; false when it has to wait for their answers."""
+        before = self._answered
+        if before is None or self._closing or self._flow.write_paused or not self._early.may_begin(before, self._work):
+            return False
+        if not self._application.is_direct(message):
+            return False
+        self._early.begin(message, self._application.answer)
+        return True
+
     def _reply(self, status: int, headers: Iterable[Header], body: bytes) -> None:
-        """Send the answer."""
+        """Send the answer to the request whose turn it is, and those behind it that are held."""
         message = self._answered
-        if message is None or self.transport.is_closing():
-            return  # the peer is gone, or was told that this server waits no longer
-        close = self._closing or not message.keep_alive
-        try:
-            answer = response_bytes(status, headers, body, close=close, has_body=message.method != "HEAD")
-        except ValueError:
-            _log.exception("an answer cannot be written")
-            answer, close = response_bytes(500, (), b"", close=True, has_body=False), True
-        self._answered = self._work = None
-        self.transport.write(answer)
-        if close:
-            self.transport.close()
-        elif self._waiting or self._flow.read_paused:
+        while (
+            message is not None and not self.transport.is_closing()
+        ):  # else the peer is gone, or was told to wait no more
+            close = not message.keep_alive or (self._closing and not self._early.begun)
+            try:
+                answer = response_bytes(status, headers, body, close=close, has_body=message.method != "HEAD")
+            except ValueError:
+                _log.exception("an answer cannot be written")
+                answer, close = response_bytes(500, (), b"", close=True, has_body=False), True
+            self._answered = self._work = message = None
+            self.transport.write(answer)
+            if self._phase == _IDLE:
+                self._since_s = self._guard.now_s
+            if close:
+                self.transport.close()
+            elif self._early.begun:
+                early = self._early.take_turn()
+                self._answered, self._work = early.message, early.work
+                if early.answer is not None:
+                    message, (status, headers, body) = early.message, early.answer
+        if self._waiting or self._flow.read_paused:
             # not from here: a thousand requests in one piece would be a thousand calls deep
             self._loop.call_soon(self._go_on)
-        if self._phase == _IDLE:
-            self._since_s = self._guard.now_s
 
     def _go_on(self) -> None:
-        """Answer the next of the requests that came meanwhile, or read on."""
-        if self._answered is not None or self._flow.write_paused or self._refusing or self.transport.is_closing():
+        """Begin those of the requests that came meanwhile that may, or read on."""
+        if self._flow.write_paused or self._refusing or self._closing or self.transport.is_closing():
             return
-        if self._waiting:
-            self._answer(self._waiting.popleft())
-        else:
+        waiting = self._waiting
+        if self._answered is None and waiting:
+            self._answer(waiting.popleft())
+            if self._answered is None:
+                return  # it is answered already, and the next follows soon
+        while waiting and self._begins_early(waiting[0]):
+            waiting.popleft()
+        if self._phase == _UPGRADING:
+            self._upgrade_in_turn()
+        elif not waiting:
             self._flow.resume_reading()
 
     def _converse(self, message: HttpMessage) -> None:
         """Have a request answered by the application as an ASGI application."""
-        # Loaded when somebody asks for a page: a CSE that is asked for oneM2M only does without uvicorn's 3 MB.
-        from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
-        scope = scope_of(message, self.transport)
-        cycle = self._cycle = RequestResponseCycle(
-            scope=cast(Any, scope),
-            transport=self.transport,
-            flow=cast(Any, self._flow),
-            logger=_log,
-            access_logger=_log,
-            access_log=False,
-            default_headers=[],
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=message.keep_alive and not self._closing,
-            on_response=self._conversed,
-        )
-        cycle.body += message.body
-        cycle.more_body = False
-        cycle.message_event.set()
-        task = self._loop.create_task(cycle.run_asgi(cast(Any, self._application)), name=f"http {scope['path']}")
-        self._work = task
+        keep_alive = message.keep_alive and not self._closing
+        cycle = cycle_of(message, self.transport, self._flow, keep_alive=keep_alive, on_response=self._conversed)
+        name = f"http {cycle.scope['path']}"
+        task = self._loop.create_task(cycle.run_asgi(cast(Any, self._application)), name=name)
+        self._cycle, self._work = cycle, task
         task.add_done_callback(self._conversation_over)
 
     def _conversed(self) -> None:
@@ -443,23 +419,18 @@ class HttpConnection(asyncio.Protocol):
     # --- WebSocket ------------------------------------------------------------------------------------------
 
     def _asks_for_websocket(self) -> bool:
-        if self._guard.accept_upgrade is None or self._refusing or self._parser.get_method() != b"GET":
-            return False
-        asked = wanted = b""
-        for name, value in self._headers:
-            if name == b"connection":
-                wanted = value.lower()
-            elif name == b"upgrade":
-                asked = value.lower()
-        return asked == b"websocket" and b"upgrade" in [token.strip() for token in wanted.split(b",")]
+        may_be = self._guard.accept_upgrade is not None and not self._refusing and self._parser.get_method() == b"GET"
+        return may_be and asks_for_websocket(self._headers)
 
-    def _upgrade(self) -> None:
+    def _upgrade_in_turn(self) -> None:
         """Hand the connection over; it stays counted until its new protocol lets go of it."""
+        if self._answered is not None or self._waiting:  # their answers would come in the middle of its frames
+            self._phase = _UPGRADING
+            self._flow.pause_reading()
+            return
         accept = self._guard.accept_upgrade
         assert accept is not None
-        if self._answered is not None:  # the answer before it would come in the middle of its frames
-            self.refuse(400, "a WebSocket begins when nothing else is being answered")
-            return
+        self._flow.resume_reading()
         self._phase = _UPGRADED
         self._connections.discard(self)
         target = self._url.decode("latin-1")

@@ -86,6 +86,17 @@ class Upgrade:
         return ", ".join(value.decode("latin-1").strip() for key, value in self.headers if key.lower() == wanted)
 
 
+def asks_for_websocket(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the header fields of a GET, names in small letters, ask for a WebSocket (RFC 6455 clause 4.1)."""
+    asked = wanted = b""
+    for name, value in headers:
+        if name == b"connection":
+            wanted = value.lower()
+        elif name == b"upgrade":
+            asked = value.lower()
+    return asked == b"websocket" and b"upgrade" in [token.strip() for token in wanted.split(b",")]
+
+
 class WebSocketConnection(asyncio.Protocol):
     """One connection, of either side.
 

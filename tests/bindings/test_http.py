@@ -4,7 +4,9 @@ import asyncio
 import logging
 import random
 import signal
+import socket
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -78,6 +80,15 @@ class Peer:
     async def closed(self) -> bytes:
         """What still comes until the server closes."""
         return await asyncio.wait_for(self._reader.read(), 5)
+
+    async def read_until(self, end: bytes) -> bytes:
+        """What comes up to and with ``end``."""
+        return await asyncio.wait_for(self._reader.readuntil(end), 5)
+
+    def reset(self) -> None:
+        """Break the connection off, so that the other side notices at once if it reads."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
 
     def abort(self) -> None:
         self._writer.transport.abort()
