@@ -119,6 +119,7 @@ class HttpLine(asyncio.Protocol):
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(error)
+                future.exception()  # whoever waited may have gone: then nobody misses it
 
     # --- parser callbacks -----------------------------------------------------------------------------------
 
@@ -188,6 +189,8 @@ class HttpOrigin:
         self._slots = asyncio.Semaphore(limit)
         self._idle: deque[HttpLine] = deque()
         self._is_proved = False
+        #: the last time it got several requests at once it answered them all
+        self._took_several = False
         self._distrusted_until_s = 0.0
         #: requests that wait or are under way
         self.users = 0
@@ -223,12 +226,20 @@ class HttpOrigin:
             pass
         finally:
             self.users -= 1
-        missing = len(requests) - len(answers)
-        if missing or any(isinstance(answer, Unreachable) for answer in answers):
-            if len(requests) > 1:
-                self._distrusted_until_s = asyncio.get_running_loop().time() + _DISTRUST_S
-            answers += [Unreachable(f"no answer in {timeout_s:g} s") for _ in range(missing)]
+        answers += [Unreachable(f"no answer in {timeout_s:g} s") for _ in range(len(requests) - len(answers))]
+        if len(requests) > 1:
+            self._judge([answer for answer in answers if isinstance(answer, Unreachable)])
         return answers
+
+    def _judge(self, failures: Sequence[Unreachable]) -> None:
+        """Find out whether it takes several requests at once from how it failed to.
+
+        A host that has taken several may lose a connection once: it was started again, or something between broke.
+        """
+        is_excused = self._took_several and all(isinstance(failure, _Closed) for failure in failures)
+        if failures and not is_excused:
+            self._distrusted_until_s = asyncio.get_running_loop().time() + _DISTRUST_S
+        self._took_several = not failures
 
     async def _ask(self, data: bytes, count: int, limit_bytes: int, answers: list[Answer | Unreachable]) -> None:
         line = self._free()

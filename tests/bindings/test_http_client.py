@@ -1,6 +1,7 @@
 """The HTTP sender against our own server and against receivers that behave badly."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -277,6 +278,62 @@ async def test_a_server_that_closes_on_several_gets_one_at_a_time() -> None:
     assert not sender.takes_several(url)
     await sender.close()
     server.close()
+
+
+ASKING = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+
+
+@asynccontextmanager
+async def answering(*batches: tuple[int, int]) -> AsyncIterator[http_lines.HttpOrigin]:
+    """A host that takes batches of so many requests and answers so many of each; it closes if those are fewer."""
+    todo = list(batches)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while todo:
+            asked, answers = todo.pop(0)
+            for _ in range(asked):
+                await reader.readuntil(b"\r\n\r\n")
+            writer.write(PLAIN_OK * answers)
+            if answers < asked:
+                break
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    origin = http_lines.HttpOrigin("127.0.0.1", server.sockets[0].getsockname()[1], 4, None)
+    try:
+        yield origin
+    finally:
+        origin.close()
+        server.close()
+
+
+async def test_a_host_that_takes_several_may_lose_a_connection_once() -> None:
+    async with answering((1, 1), (3, 3), (3, 1), (3, 3), (3, 1), (3, 2)) as origin:
+        assert len(await origin.ask([ASKING], 1000, 15)) == 1
+        for answered, takes_several in ((3, True), (1, True), (3, True), (1, True), (2, False)):
+            answers = await origin.ask([ASKING] * 3, 1000, 15)
+            assert [isinstance(answer, http_lines.Answer) for answer in answers] == [n < answered for n in range(3)]
+            assert origin.takes_several is takes_several
+
+
+async def test_a_host_that_has_never_taken_several_may_not() -> None:
+    async with answering((1, 1), (3, 1)) as origin:
+        await origin.ask([ASKING], 1000, 15)
+        await origin.ask([ASKING] * 3, 1000, 15)
+        assert not origin.takes_several
+
+
+async def test_several_that_are_not_answered_in_time_leave_nothing_behind() -> None:
+    missed: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: missed.append(context))
+    async with receiving(PLAIN_OK, hold=True) as receiver:
+        origin = http_lines.HttpOrigin("127.0.0.1", int(receiver.url.rpartition(":")[2]), 4, None)
+        answers = await origin.ask([ASKING] * 4, 1000, 0.2)
+        assert [str(answer) for answer in answers] == ["no answer in 0.2 s"] * 4
+        assert not origin.takes_several
+        await asyncio.sleep(0.05)  # the connection is lost
+        gc.collect()
+    assert missed == []
 
 
 async def test_a_server_that_closed_an_idle_connection_is_asked_again() -> None:
