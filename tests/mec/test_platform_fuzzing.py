@@ -78,7 +78,7 @@ def url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def schema(url: str) -> BaseSchema:
     """The description the platform serves."""
-    return schemathesis.openapi.from_url(f"{url}/openapi.json")
+    return schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=60)
 
 
 @pytest.fixture(scope="module")
