@@ -25,7 +25,7 @@ up: setup ## start the whole stack with its live view; CHECK=30s runs without a 
 	@$(BIN)/onemec up $(if $(CHECK),--check $(CHECK)) $(ARGS)
 
 test: setup test-tools ## install what the tests need, then run all of them (ARGS="-n 0": one by one)
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 test-tools:
 	@.ci/tools mosquitto mosquitto_rr coap-client coap-client-openssl openssl curl jq sqlite3 chromium postgres fusermount3

@@ -169,9 +169,11 @@ class Background:
 def end(process: subprocess.Popen[str] | subprocess.Popen[bytes], patience_s: float = 20.0) -> None:
     """End a process we started with all its children: those first, politely, then whatever is left."""
     below: list[psutil.Process] = []
+    first: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         below = psutil.Process(process.pid).children(recursive=True)
-    first = [child for child in below if child.ppid() == process.pid] if process.poll() is None else below
+        # asked apart from the whole: what has ended in between has no parent to name
+        first = psutil.Process(process.pid).children() if process.poll() is None else below
     for child in first:
         # what a wrapper started is told by the wrapper; make passes SIGTERM on as well
         with contextlib.suppress(psutil.NoSuchProcess):
