@@ -15,6 +15,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     fuzzing.addoption("--fuzz-seed", type=int, default=1, help="another number sends other requests; default: 1")
 
 
+#: files that wait for minutes: they begin first, or the other workers wait for them in the end
+LONG = ("tests/trust/test_mec_faults.py", "tests/docs/test_documents.py", "tests/mec/test_cloud_sync.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; within them and among the others the order stays."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Workers of ``make test``: several for each processor, for most of what processes do is start and wait."""
     return min(8, 2 * len(os.sched_getaffinity(0)))
