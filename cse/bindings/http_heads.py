@@ -17,7 +17,8 @@ _NAME = b"\r\nX-M2M-RI: "
 _END = b"\r\n\r\n"
 #: a request identifier that can mean nothing else to a parser, and makes no head too long
 _PLAIN = re.compile(rb"[!-~]{1,64}")
-_REMEMBERED = 256
+#: a thousand devices with a container each have as many heads; fewer places than that would be learned in vain
+REMEMBERED = 2048
 _LONGEST_BYTES = 2048
 #: a head with one of these does more than ask
 _NEVER = frozenset((b"expect", b"upgrade", b"connection", b"transfer-encoding"))
@@ -97,7 +98,7 @@ class Heads:
         at = names.index(b"x-m2m-ri")
         if message.headers[at][1] != data[value:end]:
             return
-        while len(self._heads) >= _REMEMBERED:
+        while len(self._heads) >= REMEMBERED:
             del self._heads[next(iter(self._heads))]
         like = replace(message, headers=message.headers.copy(), body=b"", peer=None, credential="")
         self._heads[data[:begin], data[end:over]] = Head(like, at, len(message.body))

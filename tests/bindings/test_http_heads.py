@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cse.bindings.http_heads import Heads
+from cse.bindings.http_heads import REMEMBERED, Heads
 from cse.bindings.http_message import Header, HttpMessage
 from tests.bindings.test_http import Recorder, ask, connected, running, with_host
 from tests.wire.http import BAD_REQUESTS, REQUESTS, message
@@ -131,7 +131,7 @@ def test_heads_that_do_more_than_ask_are_not_remembered(field: str) -> None:
 
 def test_only_so_many_are_remembered() -> None:
     heads = learned(POST)
-    for number in range(256):
+    for number in range(REMEMBERED):
         other = POST.replace(b"ae/data", b"ae/c%d" % number)
         parsed = Parsed(other).message
         assert parsed is not None
