@@ -246,6 +246,9 @@ class Store(Protocol):
     def rollback(self) -> None:
         """Close the transaction and undo its changes."""
 
+    def unsettled(self) -> Ticket:
+        """What was promised last and is not durable yet; 0 when everything is."""
+
     def insert(self, resource: Resource) -> None:
         """Add a plain resource.
 

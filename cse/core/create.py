@@ -26,7 +26,7 @@ from cse.onem2m.errors import (
 from cse.onem2m.errors import NotImplemented as NotSupported
 from cse.onem2m.primitives import Operation, Response
 from cse.onem2m.status import Status
-from cse.ports import CseType, Resource, Send
+from cse.ports import CseType, Resource, Send, both
 from cse.resources.declare import AttributeTable, Privilege, ResourceType
 
 
@@ -56,6 +56,8 @@ def create(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
     digest = "" if "rn" in attributes else replays.digest_of(request, resource_type)
     earlier = replays.earlier(ctx.store, ctx.env, parent, digest) if digest else None
     if earlier is not None:
+        # It may not be on disk yet; the repetition promises no more than the first did.
+        ctx.ticket = both(ctx.ticket, ctx.store.unsettled())
         return Response(Status.CREATED, content=for_created(ctx, earlier, rcn, sent))
     parent = _check_common(ctx, parent, resource_type, attributes)
     ctx.registry[parent.ty].hooks.check_child(ctx, parent, number, attributes)

@@ -109,6 +109,14 @@ class GroupCommit(ABC):
         under_way = self._in_flight.requests if self._in_flight is not None else 0
         return self.gathering.requests + under_way + sum(group.requests for group in self._sealed)
 
+    @property
+    def unsettled(self) -> Ticket:
+        """The ticket of the newest change set that is not durable yet; 0 when all are."""
+        for group in (self.gathering, *reversed(self._sealed), self._in_flight):
+            if group is not None and group.requests:
+                return group.ticket
+        return 0
+
     # --- what an engine says
 
     @abstractmethod

@@ -158,6 +158,10 @@ class LoggedStore(Tree):
         ticket = self._commits.add()
         return 0 if self._acknowledge_early else ticket
 
+    def unsettled(self) -> Ticket:
+        """What was promised last and is not durable yet; 0 when everything is."""
+        return 0 if self._acknowledge_early else self._commits.unsettled
+
     async def durable(self, ticket: Ticket) -> None:
         """Return when everything up to ``ticket`` is on disk; at once for ticket 0.
 

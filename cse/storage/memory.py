@@ -79,6 +79,10 @@ class MemoryStore(Tree):
         self._journal.clear()
         return 0
 
+    def unsettled(self) -> Ticket:
+        """Always 0."""
+        return 0
+
     async def durable(self, ticket: Ticket) -> None:
         """Return at once."""
 

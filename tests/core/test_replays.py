@@ -82,6 +82,25 @@ def test_when_too_many_were_named_lately_the_table_is_asked(tmp_path: Path, monk
     asyncio.run(store.close())
 
 
+def test_a_repetition_is_acknowledged_no_earlier_than_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, world = opened(tmp_path / "cse.db", time.time())
+    world.ae()
+    world.container()
+    promised: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(world, "settle", promised.append)
+        name = post(world, "request-number-0001", "1")
+        assert post(world, "request-number-0001", "1") == name
+    assert promised == [promised[0]] * 2
+    world.settle(promised[0])
+    monkeypatch.setattr(world, "settle", promised.append)
+    assert post(world, "request-number-0001", "1") == name
+    assert len(promised) == 2, "what is on disk is not waited for again"
+    asyncio.run(store.close())
+
+
 def test_a_repetition_is_one_for_five_minutes_and_then_a_request(store: Engine) -> None:
     world = World(store, "mqtt")
     world.ae()
