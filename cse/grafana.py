@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from cse.bindings.http_connections import CREDENTIAL
 from cse.onem2m.errors import CseError
+from cse.onem2m.instance_pages import InstancePages, instances_in
 from cse.onem2m.primitives import FilterUsage, Operation, Request, Response
 from cse.onem2m.serialisation import dump_json, load_json
 from cse.onem2m.status import Status
@@ -30,8 +31,9 @@ Serve = Callable[[Request], Awaitable[Response]]
 
 #: where it is mounted
 PREFIX = "/grafana"
-#: types that hold values: the type of the values, and the root of those in an answer
-_HOLDERS = {3: (4, "m2m:cin"), 29: (30, "m2m:tsi")}
+_CONTENT_INSTANCE = 4
+#: types that hold values, and the type of the values
+_HOLDERS = {3: _CONTENT_INSTANCE, 29: 30}
 _PAGE, _MOST, _BODY_BYTES = 500, 20_000, 64 * 1024
 _NAMES = ("search", "metrics", "query", "annotations", "values")
 _CODES = {
@@ -258,28 +260,41 @@ class Grafana:
         kind = resource.get("ty") if isinstance(resource, dict) else None
         if kind not in _HOLDERS:
             raise _Refused(400, f"{address} holds no values: name a container or a timeSeries")
-        number, root = _HOLDERS[kind]
-        points: list[Point] = []
-        offset = 1
-        while True:
-            conditions = {"ty": [number], "lim": _PAGE, "ofst": offset, **span}
-            answer = await asked.ask(Request(Operation.RETRIEVE, address, result_content=8, filter=conditions))
-            values = _listed(answer.content, root)
-            points += [_point(value, picked) for value in values]
-            if len(values) < _PAGE:
-                return points[-most:]
-            offset += len(values)
-            del points[:-most]
+        number = _HOLDERS[kind]
+        if number != _CONTENT_INSTANCE:
+            return [_point(value, picked) for value in (await self._read(asked, address, number, span))[-most:]]
+        # A CSE lists the oldest first, and the newest are wanted: they have the stateTags before the end of the span.
+        first = await self._tag(asked, address, span.get("cra", "00010101T000000"))
+        end = await self._tag(asked, address, span["crb"]) if "crb" in span else None
+        if end is None:
+            newest = await asked.ask(Request(Operation.RETRIEVE, f"{address}/la")) if first is not None else None
+            end = newest.content["m2m:cin"]["st"] + 1 if newest is not None else 0
+        values: list[Mapping[str, Any]] = []
+        wanted = most
+        while first is not None and end > first and len(values) < most:
+            begin = max(first, end - wanted)
+            values = await self._read(asked, address, number, {**span, "stb": begin, "sts": end}) + values
+            end, wanted = begin, wanted * 2
+        return [_point(value, picked) for value in values[-most:]]
+
+    async def _tag(self, asked: _Asked, address: str, when: str) -> int | None:
+        """The stateTag of the first contentInstance that was created then or later; None when there is none."""
+        conditions = {"ty": [_CONTENT_INSTANCE], "lvl": 1, "lim": 1, "cra": when}
+        answer = await asked.ask(Request(Operation.RETRIEVE, address, result_content=8, filter=conditions))
+        found = instances_in(answer.content, _CONTENT_INSTANCE)
+        return int(found[0]["st"]) if found else None
+
+    async def _read(self, asked: _Asked, address: str, number: int, conditions: dict[str, Any]) -> list[Any]:
+        """All instances that meet the conditions, oldest first."""
+        pages = InstancePages(number, conditions, _PAGE)
+        found: list[Any] = []
+        while not pages.done:
+            answer = await asked.ask(Request(Operation.RETRIEVE, address, result_content=8, filter=pages.criteria))
+            found += pages.take(instances_in(answer.content, number), partial=answer.content_status == 1)
+        return found
 
 
-def _listed(content: Any, root: str) -> list[dict[str, Any]]:
-    """The children in an answer with result content 8."""
-    inner = next(iter(content.values())) if isinstance(content, dict) and len(content) == 1 else content
-    found = inner.get(root, []) if isinstance(inner, dict) else []
-    return [value for value in found if isinstance(value, dict)]
-
-
-def _point(value: dict[str, Any], picked: str) -> Point:
+def _point(value: Mapping[str, Any], picked: str) -> Point:
     content = value.get("con")
     if picked:
         if isinstance(content, str):
@@ -364,7 +379,7 @@ def _ms(at_s: float) -> int:
 
 
 def _iso(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _text(content: Any) -> str:

@@ -401,6 +401,21 @@ class Send:
     kept: bool = True
 
 
+#: an instant that is over
+_AT_ONCE_S = 1.0
+
+
+def breath(request: Request) -> Send:
+    """Lets others in between two pieces of long work: the procedure is resumed with None as soon as they had a turn.
+
+    What was read from the store before may be gone or changed after it.
+
+    Args:
+        request: the one whose work is long.
+    """
+    return Send(request, resume_at_s=_AT_ONCE_S)
+
+
 #: a procedure of the core: yields what must be sent and is resumed with the answer, None when nobody answered
 Steps = Generator[Send, Response | None, Any]
 

@@ -16,9 +16,8 @@ from onemec.values import FORMATS, INSTANCE, TIME_SERIES_INSTANCE, BadRow, NoPar
 if TYPE_CHECKING:
     from cse.client import Client
 
-#: what holds values, the type of the values, and the root and name of each in an answer
-_HOLDERS = {3: (4, "m2m:cin", INSTANCE), 29: (30, "m2m:tsi", TIME_SERIES_INSTANCE)}
-_PAGE = 500
+#: what holds values, the type of the values, and what that is called
+_HOLDERS = {3: (4, INSTANCE), 29: (30, TIME_SERIES_INSTANCE)}
 
 
 def export(
@@ -70,19 +69,18 @@ def export(
     run_at(At(cse, cse_id, originator), work)
 
 
-def _span(since: str, until: str) -> dict[str, str]:
-    span = {}
-    for option, tag, value in (("--from", "cra", since), ("--to", "crb", until)):
+def _span(since: str, until: str) -> tuple[str, str]:
+    """From when, and until when; "" for no bound."""
+    moments = []
+    for option, value in (("--from", since), ("--to", until)):
         try:
-            moment = timestamp_of(value)
+            moments.append(timestamp_of(value))
         except BadRow as error:
             fail(f"{option}: {error}", USAGE)
-        if moment:
-            span[tag] = moment
-    return span
+    return moments[0], moments[1]
 
 
-async def _rows(client: Client, to: str, span: dict[str, str]) -> AsyncIterator[Row]:
+async def _rows(client: Client, to: str, span: tuple[str, str]) -> AsyncIterator[Row]:
     """The values, container by container; progress is shown where somebody looks."""
     from rich.progress import Progress
 
@@ -96,22 +94,10 @@ async def _rows(client: Client, to: str, span: dict[str, str]) -> AsyncIterator[
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("exporting", total=total)
         for path, place in places:
-            async for row in _values(client, path, place["ty"], span):
+            number, name = _HOLDERS[place["ty"]]
+            async for value in client.instances(path, type=number, since=span[0], until=span[1]):
                 progress.advance(task)
-                yield row
-
-
-async def _values(client: Client, path: str, kind: int, span: dict[str, str]) -> AsyncIterator[Row]:
-    number, root, name = _HOLDERS[kind]
-    offset = 1
-    while True:
-        page = await client.retrieve(path, rcn=8, filter={"ty": [number], "lim": _PAGE, "ofst": offset, **span})
-        values = page.get(root, [])
-        for value in values:
-            yield row_of(value, path, name)
-        if len(values) < _PAGE:
-            return
-        offset += len(values)
+                yield row_of(value, path, name)
 
 
 def row_of(value: dict[str, Any], path: str, kind: str) -> Row:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cse.app import Cse
 from cse.client import Client
 from cse.config import CseConfig
+from cse.onem2m.instance_pages import InstancePages
 from onemec.cli import app
 
 WEEK = {"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00.000Z"}
@@ -174,3 +175,30 @@ async def test_what_makes_no_sense_is_said_in_words(
     meter: Asked, name: str, body: Any, query: dict[str, str], status: int, says: str
 ) -> None:
     assert says in (await meter(name, body, status, **query))["error"]
+
+
+async def test_of_a_long_container_only_the_newest_are_read(
+    cse: Cse, meter: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Client(cse.addresses()["http"], originator="Cmeter") as client:
+        await client.create_container("-/meter", "long")
+        for number in range(300):
+            await client.post("-/meter/long", str(number))
+            if number % 50 == 0:  # the stateTag counts changes of the container too
+                await client.change("-/meter/long", {"lbl": [f"n{number}"]})
+        times = [one["ct"] async for one in client.instances("-/meter/long")]
+        await client.delete("-/meter/long/ol")
+    assert len(times) == 300
+    read: list[int] = []
+    take = InstancePages.take
+    monkeypatch.setattr(
+        InstancePages, "take", lambda self, page, partial: read.append(len(page)) or take(self, page, partial=partial)
+    )
+    rows = await meter("values", target="-/meter/long", limit="7")
+    assert [row["content"] for row in rows] == [str(number) for number in range(293, 300)]
+    assert sum(read) <= 10
+    rows = await meter("values", target="-/meter/long", limit="120", to=times[200])
+    assert [row["content"] for row in rows] == [str(number) for number in range(80, 200)]
+    rows = await meter("values", target="-/meter/long", to=times[200], **{"from": times[190]})
+    assert [row["content"] for row in rows] == [str(number) for number in range(190, 200)]
+    assert len(await meter("values", target="-/meter/long")) == 299

@@ -13,7 +13,7 @@ Example::
 ``BlockingClient`` has the same calls for code without ``async``.
 """
 
-from cse.client.blocking import BlockingClient, BlockingSubscription
+from cse.client.blocking import BlockingClient, BlockingNotifications, BlockingSubscription
 from cse.client.client import Client
 from cse.client.errors import RequestFailed, Unreachable
 from cse.client.notifications import Notification, Subscription
@@ -30,6 +30,7 @@ from cse.client.watching import watch
 
 __all__ = [
     "BlockingClient",
+    "BlockingNotifications",
     "BlockingSubscription",
     "Client",
     "CoapTransport",

@@ -15,47 +15,44 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cse.client.client import Client
 from cse.client.notifications import Notification, Subscription
 from cse.client.transports import Transport
+from cse.client.watching import Watch
 
 Result = TypeVar("Result")
 
 
-class BlockingSubscription(Iterator[Notification]):
-    """Notifications of one subscription: an iterator that waits for the next one and ends with the subscription.
+class BlockingNotifications(Iterator[Notification]):
+    """Notifications as an iterator that waits for the next one, and ends when no more can come.
 
     Args:
-        subscription: the one on the client's loop.
+        source: where they come from, on the client's loop.
         client: whose loop that is.
     """
 
-    def __init__(self, subscription: Subscription, client: BlockingClient) -> None:
-        self._subscription, self._client = subscription, client
-
-    @property
-    def id(self) -> str:
-        """Its resource-ID."""
-        return self._subscription.id
+    def __init__(self, source: Subscription | Watch, client: BlockingClient) -> None:
+        self._source, self._client = source, client
 
     def next(self, timeout_s: float | None = None) -> Notification | None:
-        """The next notification; None when the subscription has ended.
+        """The next notification; None when there will be none.
 
         Args:
             timeout_s: how long to wait; None waits for ever.
 
         Raises:
             TimeoutError: none came in that time.
+            Unreachable: the connection that was watched over broke.
         """
         return self._client.run(self._next(timeout_s))
 
     async def _next(self, timeout_s: float | None) -> Notification | None:
         async with asyncio.timeout(timeout_s):
-            return await anext(self._subscription, None)
+            return await anext(self._source, None)
 
     def __next__(self) -> Notification:
         found = self.next()
@@ -64,8 +61,8 @@ class BlockingSubscription(Iterator[Notification]):
         return found
 
     def close(self) -> None:
-        """Delete the subscription at the CSE and end the iteration. Does nothing the second time."""
-        self._client.run(self._subscription.close())
+        """End it, and delete the subscription at the CSE where there is one. Does nothing the second time."""
+        self._client.run(self._source.close())
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +71,19 @@ class BlockingSubscription(Iterator[Notification]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class BlockingSubscription(BlockingNotifications):
+    """Notifications of one subscription."""
+
+    def __init__(self, subscription: Subscription, client: BlockingClient) -> None:
+        super().__init__(subscription, client)
+        self._id = subscription.id
+
+    @property
+    def id(self) -> str:
+        """Its resource-ID."""
+        return self._id
 
 
 class BlockingClient:
@@ -97,6 +107,7 @@ class BlockingClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Client | None = None
+        self._watches: list[Watch] = []
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -126,9 +137,12 @@ class BlockingClient:
         if self._client is None:
             return
         try:
+            for watching in self._watches:
+                self.run(watching.close())
             self.run(self._client.close())
         finally:
             self._client = None
+            self._watches.clear()
             self._end()
 
     def _end(self) -> None:
@@ -219,3 +233,30 @@ class BlockingClient:
     def subscribe(self, to: str, *, events: Sequence[int] = (3,), **options: Any) -> BlockingSubscription:
         """Subscribe to a resource; see ``Client.subscribe``."""
         return BlockingSubscription(self.run(self._at().subscribe(to, events=events, **options)), self)
+
+    def watch(self, to: str) -> BlockingNotifications:
+        """Watch a resource and its children over HTTP, without a subscription; see ``cse.client.watch``.
+
+        Raises:
+            ValueError: the client does not speak HTTP.
+            RequestFailed: the CSE refused.
+            Unreachable: nobody answered.
+        """
+        if not isinstance(self._cse, str) or not self._cse.startswith(("http://", "https://")):
+            raise ValueError("only over HTTP a resource is watched without a subscription: use subscribe()")
+        watching = self.run(Watch().begin(self._cse, to, self.originator))
+        self._watches.append(watching)
+        return BlockingNotifications(watching, self)
+
+    def instances(self, parent: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """All instances below a container, oldest first, asked for in pages; see ``Client.instances``."""
+        instances = self._at().instances(parent, **options)
+        try:
+            while (found := self.run(_next_of(instances))) is not None:
+                yield found
+        finally:
+            self.run(instances.aclose())
+
+
+async def _next_of(instances: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return await anext(instances, None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cse.client.errors import RequestFailed, Unreachable
 from cse.client.roots import CONTAINER, CONTENT_INSTANCE, content_of
 from cse.client.transports import HttpTransport, Transport
+from cse.onem2m.instance_pages import InstancePages, instances_in
 from cse.onem2m.primitives import FilterUsage, Operation, Request, Response
 from cse.onem2m.status import Status
 
@@ -246,6 +247,37 @@ class Requester:
             Unreachable: nobody answered.
         """
         return await self.retrieve(f"{container}/la")
+
+    async def instances(
+        self, parent: str, *, type: int = 4, since: str = "", until: str = "", page: int = 500
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """All instances below a container or another parent of instances, oldest first, asked for in pages.
+
+        None is missed that is there from the beginning to the end, and none comes twice, while others come and go.
+
+        Args:
+            parent: address of the container, timeSeries or flexContainer.
+            type: of the instances: 4 contentInstance, 30 timeSeriesInstance, 58 flexContainerInstance.
+            since: only what was created at this time or later, ``YYYYMMDDThhmmss``, UTC; "" for all.
+            until: only what was created before this time; "" for all.
+            page: most instances in one answer.
+
+        Yields:
+            their attributes by short names.
+
+        Raises:
+            RequestFailed: the CSE refused.
+            Unreachable: nobody answered.
+        """
+        bounds = {tag: value for tag, value in (("cra", since), ("crb", until)) if value}
+        pages = InstancePages(type, bounds, page)
+        while not pages.done:
+            response = await self._answer(
+                Request(Operation.RETRIEVE, parent, result_content=8, filter=pages.criteria),
+            )
+            found = instances_in(response.content, type)
+            for instance in pages.take(found, partial=response.content_status == 1):
+                yield dict(instance)
 
     async def update(
         self, to: str, type_or_root: int | str, changes: Mapping[str, Any], *, rcn: int | None = None

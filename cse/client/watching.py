@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 
 import aiohttp
 
@@ -17,6 +20,8 @@ from cse.onem2m.status import Status
 _SILENCE_S = 45.0
 #: one event: the largest resource and its envelope
 _EVENT_BYTES = 8 << 20
+#: changes that wait for their reader; behind them the connection waits
+_WAITING = 1000
 
 
 @asynccontextmanager
@@ -75,3 +80,53 @@ async def _refusal(response: aiohttp.ClientResponse, to: str) -> Exception:
     except ValueError:
         debug = text[:200]
     return RequestFailed(Status(int(code)), debug, f"watch {to}")
+
+
+class Watch(AsyncIterator[Notification]):
+    """The changes of a resource, for code that cannot keep a context open: see ``watch``."""
+
+    def __init__(self) -> None:
+        self._changes: asyncio.Queue[Notification | None] = asyncio.Queue(_WAITING)
+        self._error: Unreachable | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, url: str, to: str, originator: str) -> Self:
+        """Begin to watch; arguments and errors are those of ``watch``."""
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._gather(url, to, originator, begun), name=f"watch {to}")
+        try:
+            await begun
+        except BaseException:
+            self._task.cancel()
+            raise
+        return self
+
+    async def _gather(self, url: str, to: str, originator: str, begun: asyncio.Future[None]) -> None:
+        try:
+            async with watch(url, to, originator) as changes:
+                begun.set_result(None)
+                async for change in changes:
+                    await self._changes.put(change)
+        except (RequestFailed, Unreachable) as error:
+            if not begun.done():
+                begun.set_exception(error)
+                return
+            self._error = Unreachable(str(error))
+        await self._changes.put(None)
+
+    async def __anext__(self) -> Notification:
+        change = await self._changes.get()
+        if change is not None:
+            return change
+        self._changes.put_nowait(None)  # whoever asks again hears it again
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Stop watching. Does nothing the second time."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        with contextlib.suppress(asyncio.QueueFull):
+            self._changes.put_nowait(None)

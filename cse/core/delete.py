@@ -42,7 +42,7 @@ def delete(ctx: RequestContext, target: Target) -> Generator[Send, Response | No
         if rcn in (0, 1) and criteria.has_conditions and not criteria.matches(resource):
             raise NotFound(f"{resource.path!r} does not meet the filter criteria")
     resource_type.hooks.check_delete(ctx, resource)
-    content = None if rcn == ResultContent.NOTHING else shown(ctx, resource, rcn).content
+    content = None if rcn == ResultContent.NOTHING else (yield from shown(ctx, resource, rcn)).content
     with ctx.transaction():
         notifications.monitor(ctx, resource, Operation.DELETE)
         delete_tree(ctx, resource)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 from cse.core.access_control import Asking, decide
 from cse.core.filtering import Filter
 from cse.core.numbers import ANNOUNCED, CSE_BASE
-from cse.ports import Resource
+from cse.onem2m.primitives import Response
+from cse.ports import Resource, Send, breath
 from cse.resources.declare import Privilege
+
+#: how many resources are looked at before others get a turn: some milliseconds
+_AT_A_TIME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,12 @@ def search(
     *,
     by_child: bool = False,
     among: Iterable[Resource] | None = None,
-) -> Found:
+) -> Generator[Send, Response | None, Found]:
     """The descendants of ``target`` that match and that the originator has ``privilege`` on.
 
     At most ``lim`` (and never more than the CSE's own bound) are given; ``ofst`` skips matches before the first.
     Resources the originator may not see are left out silently, what is below them is still considered.
+    A long search lets others in now and then: what is found may be of different moments, and the target may be gone.
 
     Args:
         ctx: the request.
@@ -54,34 +59,20 @@ def search(
     skip = criteria.offset - 1
     child = 0
     found: list[Resource] = []
-    timestamp = ctx.env.timestamp
-    originator = ctx.originator
-    # Children of one parent are mostly of one type and share one policy; instances always share their parent's.
-    granted: dict[str, bool] = {}
-    live = {target.ri: True}
+    may_be_seen = _Sieve(ctx, target, criteria, privilege)
     # Pages of a tree need its order; an index gives the order of creation.
     paged = by_child and (skip or criteria.limit is not None)
+    looked_at = 0
     if among is not None:
         candidates = _within(ctx, target, criteria, among)
     else:
         candidates = _walk(ctx, target, criteria) if paged else _candidates(ctx, target, criteria)
     for resource in candidates:
-        expiry = resource.attributes.get("et")
-        if (
-            (expiry is not None and expiry <= timestamp)
-            or not criteria.matches(resource)
-            or not _is_below_live(ctx, resource.pi, timestamp, live)
-        ):
-            continue
-        if resource.ty > ANNOUNCED and not resource.attributes["lnk"].startswith("/"):
-            continue  # INACTIVE: its original is registered nowhere for now (TS-0001 clause 10.2.2.2)
-        if ctx.registry[resource.ty].inherits_access:
-            allowed = granted.get(resource.pi)
-            if allowed is None:
-                allowed = granted[resource.pi] = decide(ctx, resource, privilege, originator)
-        else:
-            allowed = decide(ctx, resource, privilege, originator)
-        if not allowed or (criteria.operations and not _may(ctx, resource, criteria.operations)):
+        looked_at += 1
+        if looked_at % _AT_A_TIME == 0:
+            yield breath(ctx.request)
+            may_be_seen = _Sieve(ctx, target, criteria, privilege)
+        if not may_be_seen(resource):
             continue
         if by_child:
             if resource.pi == target.ri:
@@ -89,14 +80,62 @@ def search(
             if child < criteria.offset and skip:
                 continue
             if len(found) >= limit:
-                return Found(found, max(child, criteria.offset + 1))
+                return Found(_left(ctx, found, looked_at), max(child, criteria.offset + 1))
         elif skip:
             skip -= 1
             continue
         elif len(found) >= limit:
-            return Found(found, criteria.offset + limit)
+            return Found(_left(ctx, found, looked_at), criteria.offset + limit)
         found.append(resource)
-    return Found(found)
+    return Found(_left(ctx, found, looked_at))
+
+
+class _Sieve:
+    """Which resources a search gives: those that live, match, and may be seen by the originator.
+
+    Args:
+        ctx: the request.
+        target: of the search.
+        criteria: conditions.
+        privilege: what the originator must be allowed.
+    """
+
+    __slots__ = ("_criteria", "_ctx", "_granted", "_live", "_matches", "_originator", "_privilege", "_timestamp")
+
+    def __init__(self, ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege) -> None:
+        self._ctx, self._criteria, self._privilege = ctx, criteria, privilege
+        self._matches, self._timestamp, self._originator = criteria.matches, ctx.env.timestamp, ctx.originator
+        # Children of one parent are mostly of one type and share one policy; instances always share their parent's.
+        self._granted: dict[str, bool] = {}
+        self._live = {target.ri: True}
+
+    def __call__(self, resource: Resource) -> bool:
+        """Whether it gives this one."""
+        ctx = self._ctx
+        expiry = resource.attributes.get("et")
+        if (
+            (expiry is not None and expiry <= self._timestamp)
+            or not self._matches(resource)
+            or not _is_below_live(ctx, resource.pi, self._timestamp, self._live)
+        ):
+            return False
+        if resource.ty > ANNOUNCED and not resource.attributes["lnk"].startswith("/"):
+            return False  # INACTIVE: its original is registered nowhere for now (TS-0001 clause 10.2.2.2)
+        if ctx.registry[resource.ty].inherits_access:
+            allowed = self._granted.get(resource.pi)
+            if allowed is None:
+                allowed = self._granted[resource.pi] = decide(ctx, resource, self._privilege, self._originator)
+        else:
+            allowed = decide(ctx, resource, self._privilege, self._originator)
+        return allowed and (not self._criteria.operations or _may(ctx, resource, self._criteria.operations))
+
+
+def _left(ctx: Asking, found: list[Resource], looked_at: int) -> list[Resource]:
+    """What was found and is still there; others may have had a turn since. Of instances their parent says it."""
+    if looked_at < _AT_A_TIME:
+        return found
+    types, get = ctx.registry, ctx.store.get
+    return [one for one in found if get(one.pi if types[one.ty].is_instance else one.ri) is not None]
 
 
 def _is_below_live(ctx: Asking, ri: str, timestamp: str, known: dict[str, bool]) -> bool:

@@ -85,17 +85,17 @@ def retrieve(ctx: RequestContext, target: Target, attribute: str) -> Generator[S
     if rcn in _LISTING:
         yield from notifications.retrieve_without_child(ctx, resource)
         resource = ctx.store.get(resource.ri) or resource
-    response = shown(ctx, resource, rcn)
+    response = yield from shown(ctx, resource, rcn)
     hooks.retrieved(ctx, resource)
     notifications.monitor(ctx, resource, Operation.RETRIEVE)
     return response
 
 
-def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
+def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Generator[Send, Response | None, Response]:
     """The response that shows a resource by an effective rcn, with the conditions of fu=2 applied.
 
     Raises:
-        NotFound: the resource does not meet the conditions.
+        NotFound: the resource does not meet the conditions, or is deleted meanwhile.
         BadRequest: rcn 7 for a resource that is not announced.
         NotImplemented: filter ``ops``.
     """
@@ -103,7 +103,9 @@ def shown(ctx: RequestContext, resource: Resource, rcn: int) -> Response:
         return Response(Status.OK, content={resource.root: representation(ctx, resource)})
     criteria = Filter(ctx.request.filter or {}, ctx.registry, ctx.store)
     if rcn in WITH_CHILDREN:
-        found = search(ctx, resource, criteria, Privilege.RETRIEVE, by_child=True)
+        found = yield from search(ctx, resource, criteria, Privilege.RETRIEVE, by_child=True)
+        if ctx.store.get(resource.ri) is None:
+            raise NotFound(f"{resource.path!r} was deleted while its children were gathered")
         return _limited(Response(Status.OK, content=with_children(ctx, resource, found, rcn)), found)
     if criteria.operations:
         raise NotSupported("filter 'ops' chooses among several resources: send it with discovery or rcn 4, 5, 6 or 8")
@@ -175,7 +177,7 @@ def discover(ctx: RequestContext, resource: Resource, rcn: int) -> Generator[Sen
         if ctx.registry.semantics is None:
             raise NotSupported("this CSE keeps no semantic descriptors")
         among = yield from ctx.registry.semantics.discover(ctx, resource, criteria.queries, criteria.types)
-    found = search(ctx, resource, criteria, Privilege.DISCOVERY, among=among)
+    found = yield from search(ctx, resource, criteria, Privilege.DISCOVERY, among=among)
     relative_path = criteria.criteria.get("arp") or ""
     if relative_path:
         if not isinstance(relative_path, str):

@@ -21,7 +21,7 @@ from cse.onem2m.errors import (
 )
 from cse.onem2m.primitives import Operation, Request, Response, ResponseType
 from cse.onem2m.status import Status
-from cse.ports import Resource, Send
+from cse.ports import Resource, Send, breath
 from cse.resources import group_notifications
 from cse.resources.declare import Context, Hooks, Privilege, VirtualChild, declare
 from cse.resources.semantics import (
@@ -45,6 +45,8 @@ _RETRY_S = 30.0
 _VIRTUAL_TYPES = {"la": _LATEST, "ol": _OLDEST}
 #: most members a group may have (trust.md R13)
 _MOST_MEMBERS = 1000
+#: how many members are asked before others get a turn
+_AT_A_TIME = 128
 _PRIVILEGES = {
     Operation.CREATE: Privilege.CREATE,
     Operation.RETRIEVE: Privilege.RETRIEVE,
@@ -297,7 +299,9 @@ def _fan_out(ctx: Context, group: Resource, tail: tuple[str, ...]) -> Generator[
     answered = False
     content = group_notifications.redirected(ctx, group, request)
     suffix = "/" + "/".join(tail) if tail else ""
-    for member in members:
+    for number, member in enumerate(members, 1):
+        if number % _AT_A_TIME == 0:
+            yield breath(request)
         own = replace(
             request,
             to=member + suffix,
@@ -322,7 +326,8 @@ def _addressed_members(group: Resource, request: Request) -> list[str]:
         raise NoMembers(f"group {group.path!r} has no members")
     if request.group_targets is None:
         return list(members)
-    strangers = [target for target in request.group_targets if target not in members]
+    known = frozenset(members)
+    strangers = [target for target in request.group_targets if target not in known]
     if strangers:
         raise BadRequest(f"group request target {strangers[0]!r} (grtm) is no member of {group.path!r}")
     return list(request.group_targets)

@@ -116,6 +116,38 @@ async def test_watching_needs_no_subscription() -> None:
             assert await client.discover("-/me", types=[23]) == []
 
 
+async def test_a_script_without_async_watches_too() -> None:
+    def script(url: str) -> list[str]:
+        with BlockingClient(url, originator="Cscript") as client:
+            client.register("Nscript", "script")
+            client.create_container("-/script", "data")
+            with pytest.raises(RequestFailed), client.watch("-/script/nothing"):
+                pass
+            with client.watch("-/script/data") as changes:
+                for value in ("1", "2"):
+                    client.post("-/script/data", value)
+                seen = [next(changes).resource["con"] for _ in range(2)]
+                with pytest.raises(TimeoutError):
+                    changes.next(timeout_s=0.05)
+                client.post("-/script/data", "3")
+                seen.append(next(changes).resource["con"])
+                client.delete("-/script/data")
+                seen += [str(change.event) for change in changes]
+            assert list(changes) == []
+            forgotten = client.watch("-/script")
+        with pytest.raises(RuntimeError):
+            next(forgotten)
+        return seen
+
+    async with asyncio.timeout(60), running_cse(MemoryStore(), coap="off") as cse:
+        assert (await asyncio.to_thread(script, cse.addresses()["http"]))[:3] == ["1", "2", "3"]
+
+
+def test_only_http_is_watched() -> None:
+    with BlockingClient("coap://127.0.0.1:1", originator="Cscript") as client, pytest.raises(ValueError, match="HTTP"):
+        client.watch("-/me")
+
+
 def test_users_with_strict_types_can_use_it(tmp_path: Path) -> None:
     script = tmp_path / "user.py"
     script.write_text(
