@@ -231,10 +231,11 @@ def _type_test(tag: str, value: list[Any], registry: Registry, store: Store) -> 
     wanted = frozenset(value)
     if tag == "ty":
         return lambda resource: resource.ty in wanted
-    return _related(tag[0], lambda resource: resource.ty in wanted, store)
+    return _related(tag[0], lambda resource: resource.ty in wanted, store, alike=True)
 
 
-def _related(relation: str, test: Test, store: Store) -> Test:
+def _related(relation: str, test: Test, store: Store, *, alike: bool = False) -> Test:
+    """The test of a parent ("p") or of any child ("c"); ``alike``: one instance is as good as all."""
     if not relation:
         return test
 
@@ -243,9 +244,12 @@ def _related(relation: str, test: Test, store: Store) -> Test:
         return parent is not None and test(parent)
 
     def child_matches(resource: Resource) -> bool:
-        return any(test(child) for child in store.children(resource.ri)) or any(
-            test(child) for child in store.instances(resource.ri)
-        )
+        if any(test(child) for child in store.children(resource.ri)):
+            return True
+        if alike:
+            newest = store.newest(resource.ri)
+            return newest is not None and test(newest)
+        return any(test(child) for child in store.instances(resource.ri))
 
     return parent_matches if relation == "p" else child_matches
 

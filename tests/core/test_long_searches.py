@@ -123,3 +123,14 @@ def test_a_fan_out_to_many_lets_others_in(world: World) -> None:
     response, breaths = interrupted(world, Operation.RETRIEVE, "cse-in/all/fopt")
     assert breaths == 2
     assert len(response.content["m2m:agr"]["m2m:rsp"]) == len(members)
+
+
+def test_the_types_of_children_are_known_without_a_look_at_all_instances(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pi: str, **how: Any) -> Any:
+        raise AssertionError("all instances are looked at")
+
+    monkeypatch.setattr(world.store, "instances", refuse)
+    assert world.discover("cse-in", ty=[2, 3], chty=[4]) == ["cse-in/ae/cnt", "cse-in/ae/few"]
+    assert world.discover("cse-in", ty=[2, 3], chty=[3]) == ["cse-in/ae"]
