@@ -62,32 +62,38 @@ def search(
     may_be_seen = _Sieve(ctx, target, criteria, privilege)
     # Pages of a tree need its order; an index gives the order of creation.
     paged = by_child and (skip or criteria.limit is not None)
-    looked_at = 0
+    looked_at, waited = 0, False
     if among is not None:
         candidates = _within(ctx, target, criteria, among)
     else:
         candidates = _walk(ctx, target, criteria) if paged else _candidates(ctx, target, criteria)
     for resource in candidates:
         looked_at += 1
-        if looked_at % _AT_A_TIME == 0:
+        if looked_at >= _AT_A_TIME:
             yield breath(ctx.request)
+            looked_at, waited = 0, True
             may_be_seen = _Sieve(ctx, target, criteria, privilege)
         if not may_be_seen(resource):
             continue
+        if criteria.of_children:
+            waited = True
+            has_them, looked_at = yield from _has_children(ctx, resource, criteria, looked_at)
+            if not has_them:
+                continue
         if by_child:
             if resource.pi == target.ri:
                 child += 1
             if child < criteria.offset and skip:
                 continue
             if len(found) >= limit:
-                return Found(_left(ctx, found, looked_at), max(child, criteria.offset + 1))
+                return Found(_left(ctx, found, waited), max(child, criteria.offset + 1))
         elif skip:
             skip -= 1
             continue
         elif len(found) >= limit:
-            return Found(_left(ctx, found, looked_at), criteria.offset + limit)
+            return Found(_left(ctx, found, waited), criteria.offset + limit)
         found.append(resource)
-    return Found(_left(ctx, found, looked_at))
+    return Found(_left(ctx, found, waited))
 
 
 class _Sieve:
@@ -104,7 +110,7 @@ class _Sieve:
 
     def __init__(self, ctx: Asking, target: Resource, criteria: Filter, privilege: Privilege) -> None:
         self._ctx, self._criteria, self._privilege = ctx, criteria, privilege
-        self._matches, self._timestamp, self._originator = criteria.matches, ctx.env.timestamp, ctx.originator
+        self._matches, self._timestamp, self._originator = criteria.matches_itself, ctx.env.timestamp, ctx.originator
         # Children of one parent are mostly of one type and share one policy; instances always share their parent's.
         self._granted: dict[str, bool] = {}
         self._live = {target.ri: True}
@@ -130,9 +136,26 @@ class _Sieve:
         return allowed and (not self._criteria.operations or _may(ctx, resource, self._criteria.operations))
 
 
-def _left(ctx: Asking, found: list[Resource], looked_at: int) -> list[Resource]:
+def _has_children(
+    ctx: Asking, resource: Resource, criteria: Filter, looked_at: int
+) -> Generator[Send, Response | None, tuple[bool, int]]:
+    """Whether a resource has the children that the criteria ask for, and ``looked_at`` counted on."""
+    for wanted in criteria.of_children:
+        for child in wanted.candidates(resource):
+            looked_at += 1
+            if looked_at >= _AT_A_TIME:
+                yield breath(ctx.request)
+                looked_at = 0
+            if wanted.test(child):
+                break
+        else:
+            return False, looked_at
+    return True, looked_at
+
+
+def _left(ctx: Asking, found: list[Resource], waited: bool) -> list[Resource]:
     """What was found and is still there; others may have had a turn since. Of instances their parent says it."""
-    if looked_at < _AT_A_TIME:
+    if not waited:
         return found
     types, get = ctx.registry, ctx.store.get
     return [one for one in found if get(one.pi if types[one.ty].is_instance else one.ri) is not None]

@@ -64,6 +64,8 @@ class Filter:
         "level",
         "limit",
         "matches",
+        "matches_itself",
+        "of_children",
         "offset",
         "operations",
         "queries",
@@ -95,6 +97,10 @@ class Filter:
         self.has_conditions = bool(tests)
         self.matches: Test = _combine(tests, operation)
         narrow = operation == 1 or len(tests) == 1
+        #: what of ``matches`` is about the children of a resource: a search looks at many of them bit by bit
+        self.of_children = tuple(test for test in tests if isinstance(test, _OfChildren)) if narrow else ()
+        rest = [test for test in tests if test not in self.of_children]
+        self.matches_itself: Test = _combine(rest, operation) if self.of_children else self.matches
         self.types: frozenset[int] | None = frozenset(criteria["ty"]) if narrow and criteria.get("ty") else None
         self._store = store
         self._begins = [_condition(tag, criteria[tag], registry, store) for tag in _FROM if narrow and tag in criteria]
@@ -243,15 +249,34 @@ def _related(relation: str, test: Test, store: Store, *, alike: bool = False) ->
         parent = store.get(resource.pi) if resource.pi else None
         return parent is not None and test(parent)
 
-    def child_matches(resource: Resource) -> bool:
-        if any(test(child) for child in store.children(resource.ri)):
-            return True
-        if alike:
-            newest = store.newest(resource.ri)
-            return newest is not None and test(newest)
-        return any(test(child) for child in store.instances(resource.ri))
+    if relation == "p":
+        return parent_matches
+    return _OfChildren(test, store, alike=alike)
 
-    return parent_matches if relation == "p" else child_matches
+
+class _OfChildren:
+    """The test whether a resource has a child that passes another test.
+
+    Args:
+        test: of the child.
+        store: where the children are.
+        alike: one instance is as good as all.
+    """
+
+    def __init__(self, test: Test, store: Store, *, alike: bool) -> None:
+        self.test, self._store, self._alike = test, store, alike
+
+    def __call__(self, resource: Resource) -> bool:
+        return any(map(self.test, self.candidates(resource)))
+
+    def candidates(self, resource: Resource) -> Iterator[Resource]:
+        """The children of a resource, read as they are consumed; one of them must pass ``test``."""
+        store, ri = self._store, resource.ri
+        yield from store.children(ri)
+        if not self._alike:
+            yield from store.instances(ri)
+        elif (newest := store.newest(ri)) is not None:
+            yield newest
 
 
 def _label_test(values: list[Any]) -> Test:

@@ -69,6 +69,17 @@ def test_a_search_over_many_lets_others_in_and_one_over_few_does_not(world: Worl
     assert breaths == 3
 
 
+def test_so_does_a_search_for_what_has_such_children(world: World) -> None:
+    world.post(content="last", lbl=["red"])
+    where: dict[str, Any] = {"fu": 1, "ty": [3], "clbl": ["red"], "catr": [{"nm": "con", "val": "last"}]}
+    response, breaths = interrupted(world, Operation.RETRIEVE, "cse-in", filter=where)
+    assert (response.content, breaths) == ({"m2m:uril": ["cse-in/ae/cnt"]}, 7)
+    other = {**where, "catr": [{"nm": "con", "val": "other"}]}
+    assert interrupted(world, Operation.RETRIEVE, "cse-in", filter=other)[0].content == {"m2m:uril": []}
+    response, _ = interrupted(world, Operation.RETRIEVE, "cse-in", lambda: world.delete("cse-in/ae/cnt"), filter=where)
+    assert response.content == {"m2m:uril": []}
+
+
 def test_what_is_deleted_meanwhile_is_not_found(world: World) -> None:
     where = {"fu": 1, "ty": [3, 4]}
     everything = world.discover("cse-in", ty=[3, 4], lim=MANY + 10)
