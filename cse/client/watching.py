@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -87,7 +86,7 @@ class Watch(AsyncIterator[Notification]):
 
     def __init__(self) -> None:
         self._changes: asyncio.Queue[Notification | None] = asyncio.Queue(_WAITING)
-        self._error: Unreachable | None = None
+        self._error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, url: str, to: str, originator: str) -> Self:
@@ -107,11 +106,11 @@ class Watch(AsyncIterator[Notification]):
                 begun.set_result(None)
                 async for change in changes:
                     await self._changes.put(change)
-        except (RequestFailed, Unreachable) as error:
+        except Exception as error:
             if not begun.done():
                 begun.set_exception(error)
                 return
-            self._error = Unreachable(str(error))
+            self._error = error
         await self._changes.put(None)
 
     async def __anext__(self) -> Notification:
@@ -128,5 +127,6 @@ class Watch(AsyncIterator[Notification]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        with contextlib.suppress(asyncio.QueueFull):
-            self._changes.put_nowait(None)
+        while not self._changes.empty():
+            self._changes.get_nowait()
+        self._changes.put_nowait(None)

@@ -1,6 +1,7 @@
 """Subscriptions of clients that open no port: through a polling channel, and by watching over HTTP."""
 
 import asyncio
+import contextlib
 import secrets
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cse.client import BlockingClient, Client, RequestFailed, watch
+from cse.client import BlockingClient, Client, RequestFailed, Unreachable, watch
+from cse.client.watching import Watch
 from cse.storage.memory import MemoryStore
 from tests.client.running import running_cse
 
@@ -141,6 +143,27 @@ async def test_a_script_without_async_watches_too() -> None:
 
     async with asyncio.timeout(60), running_cse(MemoryStore(), coap="off") as cse:
         assert (await asyncio.to_thread(script, cse.addresses()["http"]))[:3] == ["1", "2", "3"]
+
+
+async def test_a_reader_of_a_watch_hears_of_its_end() -> None:
+    async with asyncio.timeout(60):
+        async with running_cse(MemoryStore(), coap="off") as cse:
+            url = cse.addresses()["http"]
+            async with Client(url, originator="Cw") as client:
+                await client.register("Ntest", "me")
+                closed = await Watch().begin(url, "-/me", "Cw")
+                for number in range(3):
+                    await client.create_container("-/me", f"c{number}")
+                assert (await anext(closed)).resource["rn"] == "c0"
+                await closed.close()
+                await closed.close()
+                assert [change async for change in closed] == []
+                broken = await Watch().begin(url, "-/me", "Cw")
+                reading = asyncio.create_task(anext(broken, None))
+        with contextlib.suppress(Unreachable):
+            assert await reading is None, "the CSE says goodbye, or the connection breaks"
+        with pytest.raises(Unreachable):
+            await Watch().begin("http://127.0.0.1:1", "-/me", "Cw")
 
 
 def test_only_http_is_watched() -> None:
