@@ -502,32 +502,18 @@ def test_a_start_that_cannot_work_says_so_in_one_line(embedded_broker_url: str, 
     assert done.stderr.startswith("broker: cannot listen on ")
 
 
-def _processor_s(pid: int) -> float:
-    """The processor time a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def test_the_embedded_broker_can_carry_500_acknowledged_messages_per_second() -> None:
-    """In a second of processor time: how much of one it gets is a matter of what else the machine does."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "onemec.broker", "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    url = process.stdout.readline().split()[-1]
+def test_the_embedded_broker_carries_500_acknowledged_messages_per_second(embedded_broker_url: str) -> None:
     topic, count = f"/oneM2M/req/C1/{_base()}/json", 1000
-    try:
-        with Client(url) as sender, Client(url) as receiver:
+    rates_per_s = []
+    for _ in range(3):  # the best of three: the machine may be busy with something else
+        with Client(embedded_broker_url) as sender, Client(embedded_broker_url) as receiver:
             receiver.subscribe(topic)
-            began_s = _processor_s(process.pid)
+            started = time.perf_counter()
             for _ in range(count):
                 sender.mqtt.publish(topic, "x" * 256, 1)
             receiver.take(count)
-            used_s = _processor_s(process.pid) - began_s
-    finally:
-        stop_process(process)
-    assert used_s > 0, "no processor time was measured"
-    assert count / used_s >= 500, f"{used_s} s of processor time for {count} messages of QoS 1"
+            rates_per_s.append(count / (time.perf_counter() - started))
+    assert max(rates_per_s) >= 500, f"QoS 1 round trips per second: {rates_per_s}"
 
 
 def test_a_client_of_mqtt_5_is_refused_with_the_code_for_the_version(embedded_broker_url: str) -> None:
