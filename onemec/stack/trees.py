@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cse.client import Client, RequestFailed
-from cse.onem2m.primitives import Operation, Request, ResultContent
+from cse.client import Client
+from cse.onem2m.primitives import ResultContent
 
 AE, CONTAINER, INSTANCE, SUBSCRIPTION = 2, 3, 4, 23
-_PAGE = 200
 #: labels that the cloud sync gives its copies
 ORIGIN = "origin:"
 
@@ -99,21 +98,7 @@ async def read_instances(client: Client, path: str) -> list[Instance]:
         RequestFailed: the CSE refused.
         Unreachable: nobody answered.
     """
-    found: list[Mapping[str, Any]] = []
-    while True:
-        criteria = {"ty": [INSTANCE], "lvl": 1, "lim": _PAGE, "ofst": len(found) + 1}
-        request = Request(
-            Operation.RETRIEVE, path, filter=criteria, result_content=int(ResultContent.ATTRIBUTES_AND_CHILDREN)
-        )
-        response = await client.request(request)
-        if not response.status.is_success:
-            debug = response.content.get("m2m:dbg", "") if isinstance(response.content, Mapping) else ""
-            raise RequestFailed(response.status, str(debug), f"RETRIEVE {path}")
-        container = response.content.get("m2m:cnt") if isinstance(response.content, Mapping) else None
-        page = container.get("m2m:cin") or [] if isinstance(container, Mapping) else []
-        found += page
-        if len(page) < _PAGE:
-            break
+    found = [instance async for instance in client.instances(path, type=INSTANCE)]
     found.sort(key=lambda instance: int(instance.get("st", 0)))
     return [
         Instance(
